@@ -1,0 +1,20 @@
+"""./manage.py auth token --clinic <slug> --role <role>: prints a bearer token, for development and tests."""
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from apps.kernel.tokens import ROLES, sign
+
+
+class Command(BaseCommand):
+    help = "Prints a bearer token for a member of a clinic (development and tests)."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--clinic", required=True, help="the clinic's slug")
+        parser.add_argument("--role", required=True, choices=sorted(ROLES))
+        parser.add_argument("--subject", default="", help="who it is for; default: dev:<role>")
+        parser.add_argument("--seconds", type=int, default=12 * 3600, help="how long it is good (default: 12 h)")
+
+    def handle(self, *, clinic: str, role: str, subject: str, seconds: int, **_: object) -> str:
+        key = settings.ENV.token_signing_key_file
+        return sign(key, subject=subject or f"dev:{role}", clinic=clinic, role=role, seconds=seconds)

@@ -1,0 +1,56 @@
+"""The typed environment: read once, all faults reported together, secrets hidden from `repr`."""
+
+import sys
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Environment(BaseSettings):
+    """What all projects read; a project subclasses it with what only it needs."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    secret_key: SecretStr
+    redis_url: SecretStr
+    public_url: str = "http://127.0.0.1:8000"
+    allowed_hosts: str = "127.0.0.1,localhost"
+    token_jwks_file: Path
+    rate_limits: bool = True
+    demo_clinic: str = ""
+
+
+Typed = TypeVar("Typed", bound=Environment)
+
+
+def read(kind: type[Typed]) -> Typed:
+    """The environment as `kind`. Ends the process with every fault in one message, never with a value."""
+    try:
+        return kind()
+    except ValidationError as refused:
+        faults = "\n".join(f"  {'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in refused.errors(include_input=False))
+        sys.exit(f"The environment is not complete:\n{faults}\nOn one machine './manage.py up' sets all of it.")
+
+
+def database(url: SecretStr, **session: str) -> dict[str, Any]:
+    """A Django DATABASES entry for `postgresql://user:password@host:port/name`; `session` are PostgreSQL settings.
+
+    Connections are persistent (the HTTP server's threads live on) and READ COMMITTED, which the locks depend on.
+    """
+    parts = urlsplit(url.get_secret_value())
+    settings = {"timezone": "UTC", "default_transaction_isolation": "read committed", **session}
+    options = " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in settings.items())
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": parts.hostname or "127.0.0.1",
+        "PORT": str(parts.port or 5432),
+        "NAME": parts.path.lstrip("/"),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "CONN_MAX_AGE": None,
+        "DISABLE_SERVER_SIDE_CURSORS": True,
+        "OPTIONS": {"options": options, "connect_timeout": 3, "tcp_user_timeout": 8000},
+    }

@@ -1,0 +1,63 @@
+"""Rate limits: so many requests in so many seconds for one caller, smooth (GCRA), counted in Redis for all processes.
+
+Without Redis each process counts for itself: a limit that is too generous for a while, never a service that is down.
+"""
+
+import time
+from dataclasses import dataclass
+from math import ceil
+
+from redis import Redis, RedisError
+
+from apps.kernel.problems import RateLimited
+
+# The stored value is the time at which the caller's bucket is full again. Answers the wait in ms, 0 when allowed.
+_GCRA = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local full = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now) + tonumber(ARGV[1])
+local wait = full - now - tonumber(ARGV[2])
+if wait > 0 then return wait end
+redis.call('SET', KEYS[1], full, 'PX', math.max(1, full - now))
+return 0
+"""
+_KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`requests` in `seconds`, all of them at once if the caller likes."""
+
+    name: str
+    requests: int
+    seconds: int
+
+
+class Limiter:
+    def __init__(self, redis: "Redis", *, enabled: bool) -> None:
+        self._script = redis.register_script(_GCRA)
+        self._enabled = enabled
+        self._local: dict[str, float] = {}
+
+    def check(self, limit: Limit, caller: str) -> None:
+        """Counts one request of `caller`. Raises RateLimited with the seconds to wait."""
+        if not self._enabled:
+            return
+        key = f"limit:{limit.name}:{caller}"
+        interval = limit.seconds * 1000 / limit.requests
+        try:
+            wait = float(self._script(keys=[key], args=[ceil(interval), limit.seconds * 1000]))
+        except RedisError:
+            wait = self._check_here(key, interval, limit.seconds * 1000)
+        if wait > 0:
+            raise RateLimited(retry_after=ceil(wait / 1000))
+
+    def _check_here(self, key: str, interval: float, burst: float) -> float:
+        now = time.monotonic() * 1000
+        full = max(self._local.get(key, now), now) + interval
+        if full - now > burst:
+            return full - now - burst
+        if len(self._local) >= _KEPT:
+            self._local.clear()
+        self._local[key] = full
+        return 0
