@@ -56,5 +56,9 @@ def config(level: str = "INFO") -> dict[str, Any]:
             "django.server": {"level": "WARNING", "handlers": [], "propagate": True},
             # Refusals are answers, not faults; the edge logs every request with its status.
             "django.request": {"level": "ERROR", "handlers": [], "propagate": True},
+            # A task a second is not news.
+            "celery.app.trace": {"level": "WARNING", "handlers": [], "propagate": True},
+            "celery.worker.strategy": {"level": "WARNING", "handlers": [], "propagate": True},
+            "celery.beat": {"level": "WARNING", "handlers": [], "propagate": True},
         },
     }

@@ -1,8 +1,8 @@
 """./manage.py auth token --clinic <slug> --role <role>: prints a bearer token, for development and tests."""
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
+from apps.auth.settings import ENV
 from apps.kernel.tokens import ROLES, sign
 
 
@@ -16,5 +16,4 @@ class Command(BaseCommand):
         parser.add_argument("--seconds", type=int, default=12 * 3600, help="how long it is good (default: 12 h)")
 
     def handle(self, *, clinic: str, role: str, subject: str, seconds: int, **_: object) -> str:
-        key = settings.ENV.token_signing_key_file
-        return sign(key, subject=subject or f"dev:{role}", clinic=clinic, role=role, seconds=seconds)
+        return sign(ENV.token_signing_key_file, subject=subject or f"dev:{role}", clinic=clinic, role=role, seconds=seconds)

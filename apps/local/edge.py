@@ -1,0 +1,259 @@
+"""The one port of the machine: Envoy in front of the processes, configured by a pure function."""
+
+from typing import Any
+
+from apps.local.environment import wheel
+
+ENVOY = wheel("envoy") / "_bin" / "envoy"
+_HTTP = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_EARLY = "envoy.http.early_header_mutation.header_mutation"
+_PROBLEMS = "https://healthflow.example/problems/"
+# Operators' addresses: each process answers them on its own port, nobody through the edge.
+_INTERNAL = ("/healthz", "/readyz", "/metrics")
+# Only the edge says where a request came from; what a client claims in these is removed before anything reads it.
+_CLAIMS = (
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-request-id",
+)
+
+Json = dict[str, Any]
+
+
+def configuration(*, port: int, admin_port: int, engine_port: int, realtime_port: int) -> Json:
+    """Envoy's configuration: 127.0.0.1:`port` to the two processes; `admin_port` answers /ready and /stats only."""
+    return {
+        "admin": {
+            "address": _address(admin_port),
+            "allow_paths": [{"exact": "/ready"}, {"prefix": "/stats"}],
+        },
+        "overload_manager": {
+            "resource_monitors": [
+                {
+                    "name": "envoy.resource_monitors.global_downstream_max_connections",
+                    "typed_config": _typed(
+                        "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                        max_active_downstream_connections=50_000,
+                    ),
+                }
+            ]
+        },
+        "static_resources": {
+            "listeners": [_listener(port)],
+            "clusters": [
+                _cluster("engine", port=engine_port, connections=1_024),
+                _cluster("realtime", port=realtime_port, connections=50_000),
+            ],
+        },
+    }
+
+
+def _listener(port: int) -> Json:
+    manager = _typed(
+        _HTTP,
+        stat_prefix="edge",
+        codec_type="HTTP1",
+        server_name="healthflow",
+        **_identity(),
+        **_limits(),
+        http_filters=[
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": _typed("envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True),
+            }
+        ],
+        upgrade_configs=[{"upgrade_type": "websocket", "enabled": False}],
+        access_log=_access_logs(),
+        local_reply_config=_local_replies(),
+        route_config={
+            "name": "edge",
+            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": _routes()}],
+            # Set here, because Envoy's own appending names the machine's address where the peer is on loopback.
+            "request_headers_to_add": [
+                {
+                    "header": {"key": "x-forwarded-for", "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"},
+                    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                }
+            ],
+            "request_headers_to_remove": ["x-envoy-external-address"],
+        },
+    )
+    return {
+        "name": "edge",
+        "address": _address(port),
+        # Without this a second edge on the same port would start and take half of the connections.
+        "enable_reuse_port": False,
+        "per_connection_buffer_limit_bytes": 65_536,
+        "filter_chains": [{"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}],
+    }
+
+
+def _identity() -> Json:
+    """Who asks: the peer's address, whatever the headers say, and one request id of our own."""
+    mutations: list[Json] = [{"remove": name} for name in _CLAIMS]
+    mutations.append({"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}})
+    return {
+        "use_remote_address": True,
+        "skip_xff_append": True,
+        "early_header_mutation_extensions": [
+            {
+                "name": _EARLY,
+                "typed_config": _typed(
+                    "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+                    mutations=mutations,
+                ),
+            }
+        ],
+        "generate_request_id": True,
+        "always_set_request_id_in_response": True,
+    }
+
+
+def _limits() -> Json:
+    return {
+        "max_request_headers_kb": 32,
+        "request_headers_timeout": "10s",
+        "request_timeout": "60s",
+        "stream_idle_timeout": "60s",
+        "common_http_protocol_options": {
+            "idle_timeout": "75s",
+            "max_headers_count": 100,
+            # WSGI reads X_Forwarded_For and X-Forwarded-For as one variable.
+            "headers_with_underscores_action": "DROP_HEADER",
+        },
+        # So that /./readyz and //readyz are what they mean.
+        "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+    }
+
+
+def _routes() -> list[Json]:
+    internal: list[Json] = [{"match": {"path_separated_prefix": path}, "direct_response": {"status": 404}} for path in _INTERNAL]
+    sockets = {
+        "match": {"prefix": "/ws/"},
+        "route": {
+            "cluster": "realtime",
+            # A socket lives for hours; the server's heartbeat every 25 s keeps a healthy one from idling.
+            "timeout": "0s",
+            "idle_timeout": "120s",
+            "upgrade_configs": [{"upgrade_type": "websocket", "enabled": True}],
+            "retry_policy": _retries(),
+        },
+    }
+    everything = {
+        "match": {"prefix": "/"},
+        "route": {"cluster": "engine", "timeout": "30s", "retry_policy": _retries()},
+    }
+    return [*internal, sockets, everything]
+
+
+def _retries() -> Json:
+    # Only what no process has seen: a POST that was sent may have been done. Five tries bridge a restart of about 1 s.
+    return {
+        "retry_on": "connect-failure,reset-before-request",
+        "num_retries": 5,
+        "retry_back_off": {"base_interval": "0.1s", "max_interval": "0.5s"},
+    }
+
+
+def _cluster(name: str, *, port: int, connections: int) -> Json:
+    endpoint = {"endpoint": {"address": _address(port)}}
+    limits = {
+        "max_connections": connections,
+        "max_pending_requests": connections,
+        "max_requests": connections,
+        "max_retries": connections,
+    }
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "circuit_breakers": {"thresholds": [limits]},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": _typed(
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                explicit_http_config={"http_protocol_options": {}},
+                # Less than the 30 s after which the server closes an idle connection: else a POST can meet the close.
+                common_http_protocol_options={"idle_timeout": "20s"},
+            )
+        },
+    }
+
+
+def _access_logs() -> list[Json]:
+    """One JSON line a request, without the query; and without the token that /manage/<token>/ carries in its path."""
+    secret_path = {"name": ":path", "string_match": {"prefix": "/manage/"}}
+    return [
+        _access_log("%PATH(NQ:PATH)%", header={**secret_path, "invert_match": True}),
+        _access_log("/manage/-/", header=secret_path),
+    ]
+
+
+def _access_log(path: str, *, header: Json) -> Json:
+    line = {
+        "time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
+        "level": "info",
+        "message": "request",
+        "method": "%REQ(:METHOD)%",
+        "path": path,
+        "status": "%RESPONSE_CODE%",
+        "ms": "%DURATION%",
+        "bytes": "%BYTES_SENT%",
+        "from": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+        "to": "%UPSTREAM_CLUSTER%",
+        "request_id": "%REQ(X-REQUEST-ID)%",
+        "flags": "%RESPONSE_FLAGS%",
+    }
+    return {
+        "name": "envoy.access_loggers.stdout",
+        "filter": {"header_filter": {"header": header}},
+        "typed_config": _typed("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", log_format={"json_format": line}),
+    }
+
+
+def _local_replies() -> Json:
+    """Answers of the edge itself, in the form of all others: the first mapper that fits, else the last form."""
+    return {
+        "mappers": [
+            {
+                "filter": _status("GE", 500),
+                # Also for 502 and 504: one code for "not now, and for a write the outcome may be unknown".
+                "status_code": 503,
+                "headers_to_add": [{"header": {"key": "retry-after", "value": "1"}}],
+                "body_format_override": _problem("unavailable", title="Not available at the moment", retryable=True),
+            },
+            {"filter": _status("EQ", 404), "body_format_override": _problem("not_found", title="Not found")},
+        ],
+        "body_format": _problem("validation_failed", title="The request is not valid"),
+    }
+
+
+def _status(comparison: str, value: int) -> Json:
+    # The runtime key could change the value while Envoy runs; none is ever set.
+    return {"status_code_filter": {"comparison": {"op": comparison, "value": {"default_value": value, "runtime_key": "-"}}}}
+
+
+def _problem(code: str, *, title: str, retryable: bool = False) -> Json:
+    members = {
+        "type": _PROBLEMS + code.replace("_", "-"),
+        "title": title,
+        "status": "%RESPONSE_CODE%",
+        "detail": title,
+        "code": code,
+        "retryable": retryable,
+    }
+    return {"json_format": members, "content_type": "application/problem+json"}
+
+
+def _address(port: int) -> Json:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+def _typed(kind: str, **fields: object) -> Json:
+    return {"@type": f"type.googleapis.com/{kind}", **fields}

@@ -1,0 +1,132 @@
+"""What the processes of one machine are told: their secrets, their addresses, and ports nobody else has."""
+
+import base64
+import hashlib
+import importlib.util
+import json
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ("engine", "auth", "records", "billing", "notifications")
+# Below 32768 lie no ephemeral ports, so no outgoing connection can take a port between choosing and binding it.
+_PORTS = range(10_000, 32_768)
+
+
+class SetupError(Exception):
+    """Something outside must be mended first; the text says what, for a person at a terminal."""
+
+
+def wheel(package: str) -> Path:
+    """The folder of an installed package, found without running it: two of those with servers are slow to import."""
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise SetupError(f"The package {package} is not installed; ./manage.py installs it with the others.")
+    return Path(found.origin).parent
+
+
+def private_folder(path: Path) -> Path:
+    """`path`, made with mode 0700 when it was missing."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replaces `path` in one step; only its owner can read it, at no moment anybody else."""
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        file.write(text)
+    new.replace(path)
+
+
+def secret(path: Path, *, make: Callable[[], str] = secrets.token_urlsafe) -> str:
+    """The text kept in `path`, made on first use and the same ever after."""
+    if not path.is_file():
+        write_private(path, make())
+    return path.read_text()
+
+
+def free_ports(count: int) -> list[int]:
+    """`count` different ports of 127.0.0.1 that nobody listens on, all below 32768."""
+    with ExitStack() as held:
+        ports: list[int] = []
+        while len(ports) < count:
+            port = secrets.choice(_PORTS)
+            listener = held.enter_context(socket.socket())
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            ports.append(port)
+        return ports
+
+
+def require_free(port: int) -> None:
+    """Raises SetupError when something listens on 127.0.0.1:`port` already."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise SetupError(f"Port {port} cannot be used ({error.strerror}); name another one with --port.") from error
+
+
+def keys(data: Path) -> dict[str, str]:
+    """The variables that carry secrets and keys, kept in `data`/secrets: equal for equal folders."""
+    folder = private_folder(data / "secrets")
+    private_key = folder / "token-signing-key.pem"
+    public_keys = folder / "token-jwks.json"
+    signing = serialization.load_pem_private_key(secret(private_key, make=_signing_key).encode(), password=None)
+    raw = signing.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    write_private(public_keys, json.dumps({"keys": [_jwk(raw)]}))
+    return {
+        "SECRET_KEY": secret(folder / "secret-key"),
+        "PATIENT_DETAILS_KEY": secret(folder / "patient-details-key", make=_key_of_32_bytes),
+        "TOKEN_SIGNING_KEY_FILE": str(private_key),
+        "TOKEN_JWKS_FILE": str(public_keys),
+    }
+
+
+def variables(data: Path, *, port: int, demo: bool, limits: bool) -> dict[str, str]:
+    """All variables of the processes of one machine, except where the servers are."""
+    return keys(data) | {
+        "PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "ALLOWED_HOSTS": "127.0.0.1,localhost",
+        "DEMO_CLINIC": "demo" if demo else "",
+        "RATE_LIMITS": "on" if limits else "off",
+        "HEALTHFLOW_DATA": str(data),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONTZPATH": "",  # time zones come from the locked tzdata, the same on every machine
+    }
+
+
+def _signing_key() -> str:
+    return (
+        Ed25519PrivateKey.generate()
+        .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        .decode()
+    )
+
+
+def _key_of_32_bytes() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def _jwk(public_key: bytes) -> dict[str, str]:
+    required = {"crv": "Ed25519", "kty": "OKP", "x": _base64url(public_key)}
+    # RFC 7638: the members a key needs, sorted, without white space.
+    canonical = json.dumps(required, separators=(",", ":"), sort_keys=True)
+    thumbprint = _base64url(hashlib.sha256(canonical.encode()).digest())
+    return {**required, "alg": "EdDSA", "use": "sig", "kid": thumbprint}
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

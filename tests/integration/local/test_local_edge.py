@@ -1,0 +1,125 @@
+"""The edge's rules, against a real Envoy with two stand-ins behind it."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from apps.local import edge
+from apps.local.environment import free_ports
+from apps.local.probes import answers
+from apps.local.processes import guarded
+from apps.local.stack import edge_process
+from tests.integration.local.machine import UPSTREAM, Copy, get, ready, running, started, told, until
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
+    with started(tmp_path_factory.mktemp("edge") / "data", "--without-servers") as found:
+        yield ready(found)
+
+
+def received(copy: Copy, headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The headers that reached engine."""
+    answer, body = copy.get("/", headers=headers)
+    assert answer.status == 200
+    assert told(body)["name"] == "engine"
+    return [(name, value) for name, value in told(body)["headers"]]
+
+
+def values(headers: list[tuple[str, str]], name: str) -> list[str]:
+    return [value for key, value in headers if key == name]
+
+
+@pytest.mark.parametrize("path", ["/", "/calendar/", "/api/engine/v1/holds", "/readyzz", "/wsx"])
+def test_pages_and_apis_go_to_engine(copy: Copy, path: str) -> None:
+    assert told(copy.get(path)[1])["name"] == "engine"
+
+
+def test_sockets_go_to_realtime(copy: Copy) -> None:
+    with connect(f"ws://127.0.0.1:{copy.port('edge')}/ws/v1/live") as socket:
+        socket.send("hello")
+        assert socket.recv(5) == "realtime: hello"
+
+
+def test_no_other_address_can_be_upgraded(copy: Copy) -> None:
+    with pytest.raises(InvalidStatus) as refused, connect(f"ws://127.0.0.1:{copy.port('edge')}/calendar/"):
+        pass
+    assert refused.value.response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/healthz", "/readyz", "/metrics", "/metrics/x", "/readyz?x=1", "//readyz", "/./readyz", "/%72eadyz", "/a/../readyz"],
+)
+def test_operators_addresses_do_not_exist_outside(copy: Copy, path: str) -> None:
+    answer, body = copy.get(path)
+    assert answer.status == 404
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert json.loads(body)["code"] == "not_found"
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "x-forwarded-for", "X_Forwarded_For"])
+def test_a_client_cannot_say_where_it_is(copy: Copy, name: str) -> None:
+    headers = received(copy, {name: "203.0.113.9"})
+    assert values(headers, "x-forwarded-for") == ["127.0.0.1"]
+    assert not [name for name, _ in headers if "_" in name]  # WSGI would read it as the one above
+
+
+def test_headers_that_only_the_edge_may_set_are_removed(copy: Copy) -> None:
+    claims = {
+        "Forwarded": "for=203.0.113.9",
+        "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-Proto": "https",
+        "X-Real-IP": "203.0.113.9",
+        "X-Request-Id": "mine",
+        "X-Envoy-Upstream-Rq-Timeout-Ms": "1",
+    }
+    headers = received(copy, claims)
+    names = {name for name, _ in headers}
+    assert names.isdisjoint({"forwarded", "x-forwarded-host", "x-real-ip"})
+    assert not [name for name in names if name.startswith("x-envoy-")]
+    assert values(headers, "x-forwarded-proto") == ["http"]
+    assert values(headers, "x-request-id") != ["mine"]
+
+
+def test_answers_name_us_and_the_request_and_nothing_of_envoy(copy: Copy) -> None:
+    answer, body = copy.get("/")
+    assert answer.headers["server"] == "healthflow"
+    assert answer.headers["x-request-id"] == dict(told(body)["headers"])["x-request-id"]
+    assert not [name for name in answer.headers if name.lower().startswith("x-envoy")]
+
+
+def test_the_access_log_holds_neither_queries_nor_the_tokens_of_patients(copy: Copy) -> None:
+    copy.get("/book/demo/?name=Erika")
+    copy.get("/manage/t0k3n/")
+    log = copy.data / "logs" / "edge.log"
+    until(lambda: '"path":"/manage/-/"' in log.read_text(), what="both requests are in the log")
+    assert '"path":"/book/demo/"' in log.read_text()
+    assert "Erika" not in log.read_text()
+    assert "t0k3n" not in log.read_text()
+    assert '"message":"request"' not in copy.everything_said()
+
+
+def test_a_process_that_is_away_is_a_problem_to_repeat_and_back_at_once(tmp_path: Path) -> None:
+    port, admin_port, engine_port, realtime_port = free_ports(4)
+    configuration = edge.configuration(port=port, admin_port=admin_port, engine_port=engine_port, realtime_port=realtime_port)
+    front = edge_process(tmp_path, configuration=configuration, url="", admin_port=admin_port)
+    with running(guarded(front)):
+        until(lambda: answers(front.probe), what="the edge is ready")
+        answer, body = get("/api/engine/v1/clinics/demo", port=port)
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert {name: json.loads(body)[name] for name in ("code", "status", "retryable")} == {
+            "code": "unavailable",
+            "status": 503,
+            "retryable": True,
+        }
+        assert set(json.loads(body)) == {"type", "title", "status", "detail", "code", "retryable"}
+        with running((sys.executable, str(UPSTREAM), "engine", str(engine_port))):
+            until(lambda: answers(f"http://127.0.0.1:{engine_port}/readyz"), what="engine is ready")
+            assert get("/", port=port)[0].status == 200
