@@ -1,0 +1,1 @@
+"""Project 1, the Appointments service: the booking core and nothing that can wait."""

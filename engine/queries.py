@@ -1,0 +1,362 @@
+"""The reads: slots, the first available, snapshots, changes, appointments. They take no locks and decide nothing.
+
+Each answer comes from one statement, so what it says of rows and versions is one moment.
+"""
+
+import heapq
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Q
+
+from apps.kernel.problems import NotFound
+from engine import models, outbox
+from engine.errors import OutsideOpeningHours, VersionGone, refused
+from engine.offers import Offer
+from engine.rows import COLUMNS, from_row
+from engine.rules import CalendarRules, VisitTypeRules, calendar_rules, visit_type_rules, windows_around
+from engine.scheduling.hours import covers
+from engine.scheduling.intervals import Interval, clip, merge
+from engine.scheduling.lifecycle import Appointment
+from engine.scheduling.slots import Refusal, Slot, Taken, check, free_unit, offered
+
+DAY_S = 24 * 3600
+LONGEST_SEARCH_S = 62 * DAY_S
+_ALTERNATIVES = 5
+_ALTERNATIVES_AGE_S = 1.0
+_FIRST_AVAILABLE_DAYS = 60
+_CHANGES_LIMIT = 500
+
+
+class Place(NamedTuple):
+    """Where a page of slots ends: the next one starts after this start on this calendar."""
+
+    start: int
+    calendar: int
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What is known of one calendar at one moment: its rules, its version, and what takes its time in the searched range."""
+
+    rules: CalendarRules
+    version: int
+    taken: tuple[Taken, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page of slots. `days` are all calendars that were looked at, each at the version the answer rests on."""
+
+    offers: list[Offer]
+    days: list[Day]
+    next: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A calendar's state at one version. `appointments` include holds; `open` is clipped to the asked range."""
+
+    calendar: CalendarRules
+    epoch: UUID
+    version: int
+    appointments: list[Appointment]
+    open: list[Interval]
+
+
+# --- slots --------------------------------------------------------------------------------------------------------------
+
+
+def clinic_by_slug(slug: str) -> models.Clinic:
+    """Raises NotFound."""
+    clinic = models.Clinic.objects.filter(slug=slug).first()
+    if clinic is None:
+        raise NotFound()
+    return clinic
+
+
+def profile(slug: str) -> tuple[models.Clinic, list[VisitTypeRules], list[CalendarRules], list[models.Location]]:
+    """(clinic, its visit types, its calendars, its locations), each by name. Raises NotFound."""
+    clinic = clinic_by_slug(slug)
+    types = models.VisitType.objects.filter(clinic=clinic, active=True).order_by("name", "id").values_list("id", "revision")
+    calendars = models.Calendar.objects.filter(clinic=clinic, active=True).order_by("name", "id").values_list("id", "rules")
+    locations = models.Location.objects.filter(clinic=clinic).order_by("name", "id")
+    return clinic, [visit_type_rules(*row) for row in types], [calendar_rules(*row) for row in calendars], list(locations)
+
+
+def visit_type_by_uid(uid: UUID | None, *, clinic: int | None = None) -> VisitTypeRules:
+    """An active visit type. Raises NotFound."""
+    rows = models.VisitType.objects.filter(uid=uid, active=True) if uid else models.VisitType.objects.none()
+    row = (rows if clinic is None else rows.filter(clinic_id=clinic)).values_list("id", "revision").first()
+    if row is None:
+        raise NotFound("No such visit type.", param="visit_type")
+    return visit_type_rules(*row)
+
+
+def calendar_by_uid(uid: UUID | None) -> CalendarRules:
+    """Raises NotFound."""
+    row = models.Calendar.objects.filter(uid=uid).values_list("id", "rules").first() if uid else None
+    if row is None:
+        raise NotFound("No such calendar.")
+    return calendar_rules(*row)
+
+
+def slots(
+    visit_type: VisitTypeRules,
+    within: Interval,
+    *,
+    calendar: UUID | None = None,
+    state: str = "",
+    modality: str = "",
+    limit: int,
+    after: Place | None = None,
+) -> Found:
+    """The slots of a visit type that start inside `within` and are free now, by start, then calendar."""
+    if modality and modality not in visit_type.modalities:
+        return Found([], [], None)
+    now, days = _days(visit_type.calendars, within, around=visit_type)
+    primaries = [
+        day
+        for day in days
+        if day.rules.kind == visit_type.needs[0]
+        and (calendar is None or day.rules.uid == calendar)
+        and (not state or not day.rules.states or state in day.rules.states)
+    ]
+    streams = [_free_slots(day, visit_type, within, now=now, days=days) for day in primaries]
+    offers: list[Offer] = []
+    chosen = modality or visit_type.modalities[0]
+    for start, key, slot, calendars in heapq.merge(*streams):
+        if after is not None and (start, key) <= after:
+            continue
+        if len(offers) == limit:
+            last = offers[-1]
+            return Found(offers, days, Place(last.start, last.calendar))
+        offers.append(Offer(visit_type.clinic, visit_type.id, calendars, slot.start, slot.end, chosen, slot.capacity))
+    return Found(offers, days, None)
+
+
+def first_available(*, visit_type: UUID | None, specialty: str, state: str, modality: str, after: int, limit: int) -> Found:
+    """The earliest free slots across all clinics, one a calendar, for a visit type or a specialty."""
+    types = models.VisitType.objects.filter(active=True)
+    if visit_type is not None:
+        types = types.filter(uid=visit_type)
+    if specialty:
+        types = types.filter(calendars__specialty__iexact=specialty)
+    known = [visit_type_rules(*row) for row in types.order_by("id").values_list("id", "revision").distinct()]
+    best: dict[int, Offer] = {}
+    days: dict[int, Day] = {}
+    for first in range(after, after + _FIRST_AVAILABLE_DAYS * DAY_S, 7 * DAY_S):
+        for rules in known:
+            found = slots(rules, Interval(first, first + 7 * DAY_S), state=state, modality=modality, limit=500)
+            days |= {day.rules.id: day for day in found.days}
+            for offer in found.offers:
+                fits = not specialty or days[offer.calendar].rules.specialty.casefold() == specialty.casefold()
+                if fits and (offer.calendar not in best or offer.start < best[offer.calendar].start):
+                    best[offer.calendar] = offer
+        if len(best) >= limit:
+            break
+    offers = sorted(best.values(), key=lambda offer: (offer.start, offer.calendar))[:limit]
+    return Found(offers, [days[key] for offer in offers for key in offer.calendars], None)
+
+
+def offer_for(visit_type: VisitTypeRules, calendar: CalendarRules, *, start: int, end: int | None, modality: str) -> Offer:
+    """The offer for a start that was named instead of chosen from a search. Raises what a hold of it would."""
+    within = Interval(start, start + 1)
+    now, days = _days(visit_type.calendars, within, around=visit_type)
+    day = next((d for d in days if d.rules.id == calendar.id and d.rules.kind == visit_type.needs[0]), None)
+    if day is None:
+        raise OutsideOpeningHours("This calendar does not offer this visit type.", param="calendar")
+    slot = check(windows_around(day.rules, start), visit_type.visit, now=now, start=start, end=end)
+    if isinstance(slot, Refusal):
+        raise refused(slot)
+    # Taken or not is the hold's question; a room that is taken is as good as any to ask for.
+    others = _others(slot, visit_type, days) or [
+        next((d.rules.id for d in days if d.rules.kind == kind), calendar.id) for kind in visit_type.needs[1:]
+    ]
+    chosen = modality or visit_type.modalities[0]
+    return Offer(visit_type.clinic, visit_type.id, (calendar.id, *others), slot.start, slot.end, chosen, slot.capacity)
+
+
+_recent: dict[tuple[int, int, int], tuple[float, Found]] = {}
+
+
+def alternatives(offer: Offer) -> Found:
+    """Free slots of the same visit type near a refused one. At most a second old, so that a crowd costs one search."""
+    key = (offer.visit_type, offer.calendar, offer.start // DAY_S)
+    kept = _recent.get(key)
+    if kept is None or kept[0] < time.monotonic():
+        revision = models.VisitType.objects.values_list("revision", flat=True).get(id=offer.visit_type)
+        day = offer.start - offer.start % DAY_S
+        found = slots(visit_type_rules(offer.visit_type, revision), Interval(day, day + 3 * DAY_S), limit=500)
+        if len(_recent) > 1000:
+            _recent.clear()
+        kept = _recent[key] = (time.monotonic() + _ALTERNATIVES_AGE_S, found)
+    others = [o for o in kept[1].offers if (o.calendar, o.start) != (offer.calendar, offer.start)]
+    nearest = heapq.nsmallest(
+        _ALTERNATIVES, others, key=lambda o: (abs(o.start - offer.start), o.calendar != offer.calendar, o.calendar)
+    )
+    return Found(nearest, kept[1].days, None)
+
+
+def _free_slots(
+    day: Day, visit_type: VisitTypeRules, within: Interval, *, now: int, days: Sequence[Day]
+) -> Iterator[tuple[int, int, Slot, tuple[int, ...]]]:
+    first = within.start - within.start % DAY_S
+    for start_of_day in range(first, within.end, DAY_S):
+        part = clip([Interval(start_of_day, start_of_day + DAY_S)], within)[0]
+        for slot in offered(windows_around(day.rules, start_of_day), visit_type.visit, now=now, within=part):
+            if free_unit(day.taken, slot.blocked(visit_type.visit), capacity=slot.capacity) is None:
+                continue
+            others = _others(slot, visit_type, days)
+            if others is not None:
+                yield slot.start, day.rules.id, slot, (day.rules.id, *others)
+
+
+def _others(slot: Slot, visit_type: VisitTypeRules, days: Sequence[Day]) -> list[int] | None:
+    """A free calendar for each further need; None when one of them has none."""
+    chosen: list[int] = []
+    blocked = slot.blocked(visit_type.visit)
+    for kind in visit_type.needs[1:]:
+        free = (
+            day.rules.id
+            for day in days
+            if day.rules.kind == kind
+            and day.rules.id not in chosen
+            and free_unit(day.taken, blocked, capacity=1) is not None
+            and covers(windows_around(day.rules, slot.start), Interval(slot.start, slot.end))
+        )
+        found = next(free, None)
+        if found is None:
+            return None
+        chosen.append(found)
+    return chosen
+
+
+_DAYS = """
+SELECT floor(extract(epoch FROM clock_timestamp()))::bigint, c.id, c.version, c.rules, array_agg(ARRAY[
+         l.unit, extract(epoch FROM lower(l.during))::bigint, extract(epoch FROM upper(l.during))::bigint
+       ]) FILTER (WHERE l.unit IS NOT NULL)
+FROM engine_calendar c
+LEFT JOIN (engine_allocation l JOIN engine_appointment a
+           ON a.id = l.appointment_id AND (a.expires_at IS NULL OR a.expires_at > clock_timestamp()))
+     ON l.calendar_id = c.id AND l.during && tstzrange(to_timestamp(%s), to_timestamp(%s))
+WHERE c.id = ANY(%s) AND c.active
+GROUP BY c.id ORDER BY c.id
+"""
+
+
+def _days(calendars: Iterable[int], within: Interval, *, around: VisitTypeRules) -> tuple[int, list[Day]]:
+    # A slot that starts inside may block time outside; a visit is shorter than a day, a buffer than half of one.
+    reach = (around.visit.duration or DAY_S) + around.visit.before + around.visit.after
+    with connection.cursor() as cursor:
+        cursor.execute(_DAYS, [within.start - reach, within.end + reach, list(calendars)])
+        rows = cursor.fetchall()
+    days = [
+        Day(calendar_rules(id_, counter), version, tuple(Taken(unit, Interval(lo, hi)) for unit, lo, hi in taken or ()))
+        for _, id_, version, counter, taken in rows
+    ]
+    return (rows[0][0] if rows else 0), days
+
+
+# --- a calendar's state and its stream ----------------------------------------------------------------------------------
+
+
+def snapshot(uid: UUID | None, within: Interval, *, clinic: str) -> Snapshot:
+    """What a calendar of this clinic looks like now, between two instants. Raises NotFound."""
+    columns = ", ".join(f"a.{column}" if "(" not in column else column for column in COLUMNS)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT s.epoch, c.id, c.version, c.rules, {columns}
+            FROM engine_calendar c CROSS JOIN engine_stream s JOIN engine_clinic k ON k.id = c.clinic_id AND k.slug = %s
+            LEFT JOIN (engine_allocation l JOIN engine_appointment a ON a.id = l.appointment_id)
+                 ON l.calendar_id = c.id AND l.during && tstzrange(to_timestamp(%s), to_timestamp(%s))
+            WHERE c.uid = %s ORDER BY a.starts, a.id
+            """,
+            [clinic, within.start, within.end, uid],
+        )
+        rows = cursor.fetchall()
+    if not rows:
+        raise NotFound("No such calendar.")
+    epoch, calendar, version, counter = rows[0][:4]
+    rules = calendar_rules(calendar, counter)
+    appointments = [from_row(row[4:]) for row in rows if row[4] is not None]
+    seen = [a for a in appointments if a.start < within.end and within.start < a.end]
+    return Snapshot(rules, epoch, version, seen, open_intervals(rules, within))
+
+
+def open_intervals(rules: CalendarRules, within: Interval) -> list[Interval]:
+    """When a calendar is open, for any visit, clipped to `within`."""
+    first = within.start - within.start % DAY_S
+    found = (w.during for day in range(first, within.end, DAY_S) for w in windows_around(rules, day))
+    return merge(clip(found, within))
+
+
+def changes(uid: UUID | None, *, since: int, limit: int, clinic: str) -> tuple[UUID, int, list[dict[str, Any]]]:
+    """(epoch, version, the events after `since` in order) of a calendar of this clinic. Raises NotFound, VersionGone."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT s.epoch, c.version, o.version, o.type, o.at, o.data
+            FROM engine_calendar c CROSS JOIN engine_stream s JOIN engine_clinic k ON k.id = c.clinic_id AND k.slug = %s
+            LEFT JOIN engine_outboxevent o ON o.calendar_id = c.id AND o.version > %s
+            WHERE c.uid = %s ORDER BY o.version LIMIT %s
+            """,
+            [clinic, since, uid, min(limit, _CHANGES_LIMIT)],
+        )
+        rows = cursor.fetchall()
+    if not rows:
+        raise NotFound("No such calendar.")
+    epoch, version = rows[0][:2]
+    known = [row[2:] for row in rows if row[2] is not None]
+    if since > version or (since < version and (not known or known[0][0] != since + 1)):
+        raise VersionGone()
+    return epoch, version, [outbox.frame(uid, number, event, at=at, data=data) for number, event, at, data in known]
+
+
+# --- appointments -------------------------------------------------------------------------------------------------------
+
+
+def appointment(appointment_id: UUID | None, *, clinic: str) -> tuple[Appointment, list[dict[str, str]], bytes | None]:
+    """(appointment, history, sealed patient details) of this clinic. Raises NotFound."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT a.history::text, a.patient_details, {', '.join(COLUMNS)} FROM engine_appointment a"
+            " WHERE a.id = %s AND clinic_id = (SELECT id FROM engine_clinic WHERE slug = %s)",
+            [appointment_id, clinic],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        raise NotFound("No such appointment.")
+    history, details, *columns = row
+    return from_row(columns), json.loads(history), bytes(details) if details is not None else None
+
+
+def appointments(
+    *, clinic: str, calendar: UUID | None, patient: str, status: str, within: Interval, limit: int, after: UUID | None
+) -> list[Appointment]:
+    """Appointments of this clinic, oldest id first, at most `limit`, after the id `after`."""
+    rows = models.Appointment.objects.filter(clinic__slug=clinic, ends__gt=_at(within.start), starts__lt=_at(within.end))
+    if calendar is not None:
+        key = models.Calendar.objects.filter(uid=calendar, clinic__slug=clinic).values_list("id", flat=True).first()
+        rows = rows.filter(Q(calendar_id=key) | Q(calendars__contains=[key or 0]))
+    if patient:
+        rows = rows.filter(patient_id=patient)
+    if status:
+        rows = rows.filter(status=status)
+    if after is not None:
+        rows = rows.filter(id__gt=after)
+    ids = list(rows.order_by("id").values_list("id", flat=True)[:limit])
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(COLUMNS)} FROM engine_appointment a WHERE id = ANY(%s::uuid[]) ORDER BY id", [ids])
+        return [from_row(row) for row in cursor.fetchall()]
+
+
+def _at(instant: int) -> datetime:
+    return datetime.fromtimestamp(instant, UTC)

@@ -1,0 +1,181 @@
+"""What the rows of a calendar and a visit type say, in the kernel's types.
+
+Entries are immutable and kept in the process by (id, counter): a change makes a new counter, so nothing is ever
+invalidated. The counter is read under the calendar's lock, so a decision never rests on old rules.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Container, Hashable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from threading import Lock
+from typing import Generic, TypeVar
+from uuid import UUID
+
+import holidays
+
+from engine import models
+from engine.scheduling.hours import LONGEST_OPENING, OpeningException, OpeningHours, Rules, Window, windows
+from engine.scheduling.intervals import Interval
+from engine.scheduling.slots import VisitRules
+
+Value = TypeVar("Value")
+_MINUTE, _DAY = 60, 24 * 3600
+_CALENDARS_KEPT, _VISIT_TYPES_KEPT, _WINDOWS_KEPT = 20_000, 5_000, 100_000
+
+
+class _Kept(Generic[Value]):
+    """The most recently used values. A value may be made twice by two threads, which costs time and nothing else."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._values, self._lock = size, OrderedDict[Hashable, Value](), Lock()
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        value = self._values.get(key)
+        if value is None:
+            value = make()
+            with self._lock:
+                self._values[key] = value
+                if len(self._values) > self._size:
+                    self._values.popitem(last=False)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarRules:
+    """A calendar as the core needs it. `counter` is the `rules` counter these facts belong to."""
+
+    id: int
+    uid: UUID
+    clinic: int
+    clinic_slug: str
+    kind: str
+    name: str
+    states: frozenset[str]
+    specialty: str
+    location: UUID | None
+    active: bool
+    counter: int
+    hours: Rules
+
+
+@dataclass(frozen=True, slots=True)
+class VisitTypeRules:
+    """A visit type as the core needs it. `change_notice` in seconds; `calendars` are the keys of those that offer it."""
+
+    id: int
+    uid: UUID
+    clinic: int
+    name: str
+    active: bool
+    visit: VisitRules
+    change_notice: int
+    modalities: tuple[str, ...]
+    needs: tuple[str, ...]
+    calendars: tuple[int, ...]
+
+
+_calendars: _Kept[CalendarRules] = _Kept(_CALENDARS_KEPT)
+_visit_types: _Kept[VisitTypeRules] = _Kept(_VISIT_TYPES_KEPT)
+_windows: _Kept[tuple[Window, ...]] = _Kept(_WINDOWS_KEPT)
+
+
+def calendar_rules(calendar: int, counter: int) -> CalendarRules:
+    """The rules of a calendar whose `rules` counter stands at `counter`."""
+    return _calendars.get((calendar, counter), lambda: _load_calendar(calendar, counter))
+
+
+def visit_type_rules(visit_type: int, revision: int) -> VisitTypeRules:
+    """The rules of a visit type at `revision`."""
+    return _visit_types.get((visit_type, revision), lambda: _load_visit_type(visit_type))
+
+
+def windows_around(rules: CalendarRules, instant: int) -> tuple[Window, ...]:
+    """The open windows that overlap the UTC day of `instant`, in full length."""
+    day = instant - instant % _DAY
+    return _windows.get((rules.id, rules.counter, day), lambda: tuple(windows(rules.hours, Interval(day, day + _DAY))))
+
+
+@lru_cache(maxsize=200_000)
+def calendar_uid(calendar: int) -> UUID:
+    """The public id of a calendar. It never changes."""
+    return models.Calendar.objects.values_list("uid", flat=True).get(id=calendar)
+
+
+@lru_cache(maxsize=50_000)
+def visit_type_uid(visit_type: int) -> UUID:
+    """The public id of a visit type. It never changes."""
+    return models.VisitType.objects.values_list("uid", flat=True).get(id=visit_type)
+
+
+@lru_cache(maxsize=50_000)
+def clinic_slug(clinic: int) -> str:
+    """The slug of a clinic. It never changes."""
+    return models.Clinic.objects.values_list("slug", flat=True).get(id=clinic)
+
+
+@lru_cache(maxsize=128)
+def public_holidays(region: str) -> Container[date]:
+    """The public holidays of "US" or "US-NJ", and so on; none for the empty region or one that is not known."""
+    country, _, subdivision = region.partition("-")
+    if not country:
+        return frozenset()
+    try:
+        return holidays.country_holidays(country, subdiv=subdivision or None)
+    except NotImplementedError:
+        return frozenset()
+
+
+def _load_calendar(calendar: int, counter: int) -> CalendarRules:
+    row = models.Calendar.objects.select_related("clinic", "location").get(id=calendar)
+    hours = models.OpeningHours.objects.filter(calendar_id=calendar).order_by("id")
+    # A past exception can still bound a window that is open now, but none that reaches further back than this.
+    since = datetime.now(UTC) - timedelta(seconds=4 * LONGEST_OPENING)
+    exceptions = models.OpeningException.objects.filter(calendar_id=calendar, ends__gt=since).order_by("id")
+    return CalendarRules(
+        id=row.id,
+        uid=row.uid,
+        clinic=row.clinic_id,
+        clinic_slug=row.clinic.slug,
+        kind=row.kind,
+        name=row.name,
+        states=frozenset(row.states),
+        specialty=row.specialty,
+        location=row.location.uid if row.location else None,
+        active=row.active,
+        counter=counter,
+        hours=Rules(
+            zone=row.zone,
+            hours=tuple(OpeningHours(h.weekday, h.opens, h.closes, h.valid_from, h.valid_until) for h in hours),
+            exceptions=tuple(
+                OpeningException(Interval(int(e.starts.timestamp()), int(e.ends.timestamp())), e.open, e.capacity, e.visit_type_id)
+                for e in exceptions
+            ),
+            closed_days=public_holidays(row.holidays),
+        ),
+    )
+
+
+def _load_visit_type(visit_type: int) -> VisitTypeRules:
+    row = models.VisitType.objects.get(id=visit_type)
+    return VisitTypeRules(
+        id=row.id,
+        uid=row.uid,
+        clinic=row.clinic_id,
+        name=row.name,
+        active=row.active,
+        visit=VisitRules(
+            id=row.id,
+            duration=None if row.duration is None else row.duration * _MINUTE,
+            step=row.step * _MINUTE,
+            before=row.before * _MINUTE,
+            after=row.after * _MINUTE,
+            notice=row.notice * _MINUTE,
+            horizon=row.horizon * _DAY,
+        ),
+        change_notice=row.change_notice * _MINUTE,
+        modalities=tuple(row.modalities),
+        needs=tuple(row.needs),
+        calendars=tuple(row.calendars.order_by("id").values_list("id", flat=True)),
+    )

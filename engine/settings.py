@@ -1,0 +1,53 @@
+"""Settings of the Appointments service."""
+
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from apps.kernel import logs
+from apps.kernel.environment import Environment, database, read
+
+
+class EngineEnvironment(Environment):
+    """What only the engine reads. The patient details key is 32 bytes in base64."""
+
+    database_url_engine: SecretStr
+    patient_details_key: SecretStr
+    prepared_statements: bool = True
+    """Off behind a pooler that gives a connection to another client after each transaction."""
+    token_signing_key_file: Path | None = None
+    """Only where the demo may sign in without the auth service."""
+
+
+ENV = read(EngineEnvironment)
+
+SECRET_KEY = ENV.secret_key.get_secret_value()
+DEBUG = False
+ALLOWED_HOSTS = ENV.allowed_hosts.split(",")
+INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.postgres", "django.contrib.staticfiles", "ninja", "engine"]
+MIDDLEWARE = ["apps.kernel.http.Door"]
+ROOT_URLCONF = "engine.urls"
+WSGI_APPLICATION = "engine.wsgi.application"
+APPEND_SLASH = False
+
+# A booking waits at most this long for its calendar; then the answer is `calendar_busy`, which the client may repeat.
+LOCK_TIMEOUT_MS = 2_000
+DATABASES = {
+    "default": database(
+        ENV.database_url_engine,
+        lock_timeout=f"{LOCK_TIMEOUT_MS}ms",
+        statement_timeout="5s",
+        idle_in_transaction_session_timeout="5s",
+    )
+}
+DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = False
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
+LOGGING = logs.config()
+
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "DIRS": [Path(__file__).parent / "ui" / "templates"]}]
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [Path(__file__).parent / "ui" / "static"]

@@ -1,0 +1,8 @@
+"""The WSGI door: HTTP is synchronous here, with one persistent database connection a thread (adr/0003)."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "engine.settings")
+application = get_wsgi_application()
