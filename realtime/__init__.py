@@ -1,0 +1,1 @@
+"""The push process: Channels on Daphne, no models, no database."""

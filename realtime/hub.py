@@ -1,0 +1,279 @@
+"""The hub: what this process knows of calendars, and who here watches them.
+
+One Redis connection listens for all sockets (`link.py`). A room is one calendar with one audience; an event comes in
+once, is framed once, and is handed to every outlet in the room as it is. A message on `live:staff:<calendar>` or
+`live:public:<calendar>` is "<version> <frame>"; one on `live:epoch` says that the relay has put everything back.
+
+Pub/sub delivers at most once, so every room knows its last version. An event that is the next one is handed out; an
+older one is known; a later one means that some are missing, and they are fetched from the log. The same is done for all
+rooms when the connection has come back, when the relay says that Redis has its memory again, and before each
+heartbeat. Where the log does not hold all that is missing, nobody gets a part: the room's sockets are told to start afresh.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+from prometheus_client import Counter, Gauge
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from realtime import protocol
+from realtime.link import Link, connect
+from realtime.outlet import Outlet, framed
+from realtime.positions import EPOCH, Audience, Position, ask, head_of, position
+from realtime.rooms import UNKNOWN, Room
+
+_TIMEOUT_S = 2.0
+_JOIN_WITHIN_S = 3.0
+_CONFIRMED_WITHIN_S = 5.0
+_EPOCH_POLL_S = 0.1
+_BEHIND_POLL_S = 0.005
+_BACK_OFF_S = (0.1, 2.0)
+_AT_ONCE = 500
+
+SUBSCRIPTIONS = Gauge("live_subscriptions", "Calendars watched, counted once for each socket")
+RECOVERIES = Counter("live_recoveries", "Sockets that came back with a version, by whether nothing was missing", ["recovered"])
+CONNECTED = Gauge("live_redis_connected", "Whether this process hears from Redis")
+
+log = logging.getLogger(__name__)
+
+
+class Unavailable(Exception):
+    """Redis cannot be asked now."""
+
+
+class Hub:
+    """One per process. Everything runs on the event loop that `start` was first called on."""
+
+    def __init__(self, url: str, *, positions_every_s: float) -> None:
+        self._url, self._positions_every_s = url, positions_every_s
+        # Explicit time-outs, on purpose: redis-py's own default once closed every idle subscriber after 5 s.
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=16,
+            timeout=_TIMEOUT_S,
+            socket_timeout=_TIMEOUT_S,
+            socket_connect_timeout=_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._redis = Redis(connection_pool=pool)
+        self._rooms: dict[bytes, Room] = {}
+        self._epoch = ""
+        self._link: Link | None = None
+        self._usable = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def usable(self) -> bool:
+        """Whether this process hears from Redis."""
+        return self._usable.is_set()
+
+    def start(self) -> None:
+        """Connects and stays connected; calling it again does nothing."""
+        if not self._tasks:
+            self._spawn(self._stay_connected())
+            self._spawn(self._keep_positions())
+
+    # --- who watches what -----------------------------------------------------------------------------------------------
+
+    async def join(
+        self, outlet: Outlet, *, clinic: str, audience: Audience, calendar: str, version: int | None, epoch: str | None
+    ) -> Room | None:
+        """Lets a socket watch a calendar of a clinic, and hands it what it missed; None when the clinic has no such calendar.
+
+        Without a `version` there is nothing to go on from: the answer is `"recovered": false`, as when events are missing.
+        Raises Unavailable.
+        """
+        try:
+            async with asyncio.timeout(_JOIN_WITHIN_S):
+                await self._usable.wait()
+                found = await self._position(calendar)
+                if found is None or found.clinic != clinic:
+                    return None
+                room = self._enter(calendar, audience)
+                try:
+                    await room.confirmed.wait()
+                    found = await self._position_up_to_date(room, after=version)
+                except BaseException:
+                    room.users -= 1
+                    raise
+        except (RedisError, OSError) as failed:
+            raise Unavailable from failed
+        self._admit(room, outlet, found, version=version, epoch=epoch)
+        return room
+
+    def leave(self, outlet: Outlet, room: Room) -> None:
+        """The socket no longer watches the room."""
+        if room.viewers.pop(outlet, None) is not None:
+            room.users -= 1
+            SUBSCRIPTIONS.dec()
+
+    def _enter(self, calendar: str, audience: Audience) -> Room:
+        new = Room(calendar, audience)
+        room = self._rooms.setdefault(new.channel, new)
+        if room is new and self._link is not None:
+            self._link.subscribe([room.channel])
+        room.users += 1
+        return room
+
+    async def _position_up_to_date(self, room: Room, *, after: int | None) -> Position:
+        """A position that is not behind what the room's other sockets have: the two connections know nothing of each other."""
+        while True:
+            found = await self._position(room.calendar, after=after, audience=room.audience)
+            if found is None:
+                raise Unavailable
+            if found.version >= room.heard:
+                return found
+            await asyncio.sleep(_BEHIND_POLL_S)
+
+    def _admit(self, room: Room, outlet: Outlet, found: Position, *, version: int | None, epoch: str | None) -> None:
+        # From the look at `heard` until here nothing else ran, so that no event can fall between the answer and the room.
+        self._note_epoch(found.epoch)
+        recovered = version is not None and epoch in (None, found.epoch) and found.holds_all_after(version)
+        outlet.push(framed(protocol.subscribed(room.calendar, epoch=found.epoch, version=found.version, recovered=recovered)))
+        if recovered:
+            for _, text in found.events:
+                outlet.push(framed(text))
+        if version is not None:
+            RECOVERIES.labels(str(recovered).lower()).inc()
+        if outlet in room.viewers:
+            room.users -= 1
+        else:
+            SUBSCRIPTIONS.inc()
+        room.viewers[outlet] = found.version
+        if room.version == UNKNOWN:
+            room.version = room.heard = found.version
+
+    # --- what Redis says ------------------------------------------------------------------------------------------------
+
+    def heard(self, channel: bytes, message: bytes) -> None:
+        """A published message."""
+        room = self._rooms.get(channel)
+        if room is None:
+            if channel == EPOCH.encode():
+                self._spawn(self._catch_up(list(self._rooms.values())))
+            return
+        number, _, text = message.partition(b" ")
+        version = int(number)
+        if version == room.version + 1:
+            room.hand_out(version, text)
+        elif version > room.version:
+            room.heard = max(room.heard, version)
+            if room.version != UNKNOWN and not room.filling:
+                room.filling = True
+                self._spawn(self._fill(room))
+
+    def confirmed(self, channel: bytes) -> None:
+        """Redis sends what is published on the channel from now on."""
+        room = self._rooms.get(channel)
+        if room is not None:
+            room.confirmed.set()
+
+    async def _fill(self, room: Room) -> None:
+        try:
+            before = UNKNOWN
+            while before != room.version < room.heard:
+                before = room.version
+                await self._catch_up([room])
+        finally:
+            room.filling = False
+
+    async def _catch_up(self, rooms: Sequence[Room]) -> None:
+        """Brings rooms to what Redis knows. Raises RedisError."""
+        for first in range(0, len(rooms), _AT_ONCE):
+            some = rooms[first : first + _AT_ONCE]
+            epoch, *heads = cast(
+                list[bytes | None], await self._redis.mget([EPOCH, *(f"live:head:{room.calendar}" for room in some)])
+            )
+            if epoch is None:  # the relay rings when it has put everything back
+                return
+            self._note_epoch(epoch.decode())
+            behind = [room for room, head in zip(some, heads, strict=True) if head and head_of(head)[1] > room.version]
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for room in behind:
+                    ask(pipeline, room.calendar, after=None if room.version == UNKNOWN else room.version)
+                answers = await pipeline.execute()
+            for room, answer in zip(behind, zip(*[iter(answers)] * 3, strict=True), strict=True):
+                found = position(answer, room.audience)
+                if found is not None:
+                    room.catch_up(found)
+
+    def _note_epoch(self, epoch: str) -> None:
+        if self._epoch not in ("", epoch):
+            # Another history: no version known here means anything in it.
+            for room in self._rooms.values():
+                room.version = room.heard = UNKNOWN
+            self._spawn(self._catch_up(list(self._rooms.values())))
+        self._epoch = epoch
+
+    async def _position(self, calendar: str, *, after: int | None = None, audience: Audience = "staff") -> Position | None:
+        """None when there is no such calendar. Waits while Redis has no epoch: then it does not know its calendars."""
+        while True:
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                ask(pipeline, calendar, after=after)
+                answer = await pipeline.execute()
+            if answer[0] is not None:
+                return position(answer, audience)
+            await asyncio.sleep(_EPOCH_POLL_S)
+
+    # --- staying in touch -----------------------------------------------------------------------------------------------
+
+    async def _stay_connected(self) -> None:
+        back_off = _BACK_OFF_S[0]
+        while True:
+            try:
+                self._link = await connect(self._url, listener=self)
+                await self._resume(self._link)
+                back_off = _BACK_OFF_S[0]
+                await self._link.lost
+            except (OSError, RedisError) as failed:
+                log.debug("redis_refused", extra={"error": type(failed).__name__})
+            if self._link is not None:
+                self._link.close()
+                self._link = None
+            if self.usable:
+                log.warning("redis_lost")
+            self._usable.clear()
+            CONNECTED.set(0)
+            for room in self._rooms.values():
+                room.confirmed.clear()
+            await asyncio.sleep(back_off)
+            back_off = min(back_off * 2, _BACK_OFF_S[1])
+
+    async def _resume(self, link: Link) -> None:
+        rooms = list(self._rooms.values())
+        link.subscribe([EPOCH.encode(), *(room.channel for room in rooms)])
+        async with asyncio.timeout(_CONFIRMED_WITHIN_S):
+            for room in rooms:
+                await room.confirmed.wait()
+        await self._catch_up(rooms)
+        self._usable.set()
+        CONNECTED.set(1)
+        log.info("redis_connected")
+
+    async def _keep_positions(self) -> None:
+        while True:
+            await asyncio.sleep(self._positions_every_s)
+            if self._link is None or not self.usable:
+                continue
+            empty = [room.channel for room in self._rooms.values() if not room.users and room.confirmed.is_set()]
+            self._link.unsubscribe(empty)
+            for channel in empty:
+                del self._rooms[channel]
+            with suppress(RedisError):
+                await self._catch_up(list(self._rooms.values()))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failed := task.exception()) is not None and not isinstance(failed, RedisError):
+            log.error("hub_task_failed", exc_info=failed)
