@@ -53,6 +53,9 @@ PERMISSIONS = {
 PUBLIC_READ = Limit("read", requests=300, seconds=60)
 PUBLIC_WRITE = Limit("write", requests=60, seconds=60)
 
+PROBLEMS = frozenset({401, 403, 404, 409, 410, 413, 422, 429, 500, 503})
+"""The statuses of problem details, for the documents."""
+
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 api = NinjaAPI(
@@ -154,7 +157,7 @@ def once(request: HttpRequest, actor: Actor) -> Once | None:
 # --- slots and holds ----------------------------------------------------------------------------------------------------
 
 
-@api.get("/clinics/{clinic}", response=shapes.ClinicOut, tags=["slots"])
+@api.get("/clinics/{clinic}", response={200: shapes.ClinicOut, PROBLEMS: shapes.ProblemOut}, tags=["slots"])
 def clinic_profile(request: HttpRequest, clinic: str) -> HttpResponse:
     """A clinic's profile: what can be booked there, and with whom."""
     anybody(request, PUBLIC_READ)
@@ -175,7 +178,7 @@ def clinic_profile(request: HttpRequest, clinic: str) -> HttpResponse:
     )
 
 
-@api.get("/clinics/{clinic}/slots", response=shapes.SlotsOut, tags=["slots"])
+@api.get("/clinics/{clinic}/slots", response={200: shapes.SlotsOut, PROBLEMS: shapes.ProblemOut}, tags=["slots"])
 def slots(request: HttpRequest, clinic: str, query: Query[shapes.SlotsQuery]) -> HttpResponse:
     """Free slots of a visit type, by start; seven days from now unless asked otherwise, 62 at most."""
     anybody(request, PUBLIC_READ)
@@ -194,7 +197,7 @@ def slots(request: HttpRequest, clinic: str, query: Query[shapes.SlotsQuery]) ->
     return _json({"items": _slots_out(found, query.tz), "next": following, "as_of": as_of})
 
 
-@api.get("/slots/first", response=shapes.SlotsOut, tags=["slots"])
+@api.get("/slots/first", response={200: shapes.SlotsOut, PROBLEMS: shapes.ProblemOut}, tags=["slots"])
 def first_available(request: HttpRequest, query: Query[shapes.FirstQuery]) -> HttpResponse:
     """The earliest free slots across all clinics, one a calendar."""
     anybody(request, PUBLIC_READ)
@@ -210,7 +213,7 @@ def first_available(request: HttpRequest, query: Query[shapes.FirstQuery]) -> Ht
     return _json({"items": _slots_out(found, query.tz), "next": None, "as_of": as_of})
 
 
-@api.post("/holds", response={201: shapes.HoldOut}, tags=["holds"])
+@api.post("/holds", response={201: shapes.HoldOut, PROBLEMS: shapes.ProblemOut}, tags=["holds"])
 def hold(request: HttpRequest, body: shapes.HoldIn) -> HttpResponse:
     """Holds a slot for a while, so that it can be confirmed at leisure."""
     actor = anybody(request, PUBLIC_WRITE)
@@ -222,7 +225,7 @@ def hold(request: HttpRequest, body: shapes.HoldIn) -> HttpResponse:
     return _done(done, _hold_out(done.appointment, offer), status=201)
 
 
-@api.delete("/holds/{hold_id}", response={204: None}, tags=["holds"])
+@api.delete("/holds/{hold_id}", response={204: None, PROBLEMS: shapes.ProblemOut}, tags=["holds"])
 def release(request: HttpRequest, hold_id: str) -> HttpResponse:
     """Gives a hold back."""
     known = _id(hold_id)
@@ -230,7 +233,7 @@ def release(request: HttpRequest, hold_id: str) -> HttpResponse:
     return HttpResponse(status=204)
 
 
-@api.post("/holds/{hold_id}/extend", response=shapes.HoldOut, tags=["holds"])
+@api.post("/holds/{hold_id}/extend", response={200: shapes.HoldOut, PROBLEMS: shapes.ProblemOut}, tags=["holds"])
 def extend(request: HttpRequest, hold_id: str, body: shapes.ExtendIn | None = None) -> HttpResponse:
     """Gives a hold more time, once, up to 900 s in all."""
     known = _id(hold_id)
@@ -243,7 +246,7 @@ def extend(request: HttpRequest, hold_id: str, body: shapes.ExtendIn | None = No
     return _done(done, _hold_out(done.appointment, _offer_of(done.appointment)))
 
 
-@api.post("/holds/{hold_id}/confirm", response={201: shapes.AppointmentOut}, tags=["holds"])
+@api.post("/holds/{hold_id}/confirm", response={201: shapes.AppointmentOut, PROBLEMS: shapes.ProblemOut}, tags=["holds"])
 def confirm(request: HttpRequest, hold_id: str, body: shapes.ConfirmIn) -> HttpResponse:
     """Makes a hold an appointment."""
     known = _id(hold_id)
@@ -259,7 +262,7 @@ def confirm(request: HttpRequest, hold_id: str, body: shapes.ConfirmIn) -> HttpR
 # --- appointments -------------------------------------------------------------------------------------------------------
 
 
-@api.post("/appointments", response={201: shapes.AppointmentOut}, tags=["appointments"])
+@api.post("/appointments", response={201: shapes.AppointmentOut, PROBLEMS: shapes.ProblemOut}, tags=["appointments"])
 def book(request: HttpRequest, body: shapes.AppointmentIn) -> HttpResponse:
     """Hold and confirm in one, for staff and programs."""
     claims = staff(request, "book")
@@ -272,7 +275,7 @@ def book(request: HttpRequest, body: shapes.AppointmentIn) -> HttpResponse:
     return _done(done, _appointment_out(done.appointment), status=201)
 
 
-@api.get("/appointments", response=shapes.AppointmentsOut, tags=["appointments"])
+@api.get("/appointments", response={200: shapes.AppointmentsOut, PROBLEMS: shapes.ProblemOut}, tags=["appointments"])
 def appointments(request: HttpRequest, query: Query[shapes.AppointmentsQuery]) -> HttpResponse:
     """Appointments of the caller's clinic, oldest first."""
     claims = staff(request, "read")
@@ -292,7 +295,9 @@ def appointments(request: HttpRequest, query: Query[shapes.AppointmentsQuery]) -
     return _json({"items": [_appointment_out(a) for a in page], "next": following})
 
 
-@api.get("/appointments/{appointment_id}", response=shapes.AppointmentOut, tags=["appointments"])
+@api.get(
+    "/appointments/{appointment_id}", response={200: shapes.AppointmentOut, PROBLEMS: shapes.ProblemOut}, tags=["appointments"]
+)
 def appointment(request: HttpRequest, appointment_id: str, query: Query[shapes.AppointmentQuery]) -> HttpResponse:
     """One appointment. `expand=history` adds what happened to it, `expand=patient` the details given when it was booked."""
     claims = staff(request, "read")
@@ -308,7 +313,11 @@ def appointment(request: HttpRequest, appointment_id: str, query: Query[shapes.A
     return _json(answer)
 
 
-@api.post("/appointments/{appointment_id}/reschedule", response=shapes.AppointmentOut, tags=["appointments"])
+@api.post(
+    "/appointments/{appointment_id}/reschedule",
+    response={200: shapes.AppointmentOut, PROBLEMS: shapes.ProblemOut},
+    tags=["appointments"],
+)
 def reschedule(request: HttpRequest, appointment_id: str, body: shapes.RescheduleIn) -> HttpResponse:
     """Moves an appointment to another slot; when that is refused the old time stays."""
     claims = staff(request, "book")
@@ -320,7 +329,11 @@ def reschedule(request: HttpRequest, appointment_id: str, body: shapes.Reschedul
     return _done(done, _appointment_out(done.appointment))
 
 
-@api.post("/appointments/{appointment_id}/cancel", response=shapes.AppointmentOut, tags=["appointments"])
+@api.post(
+    "/appointments/{appointment_id}/cancel",
+    response={200: shapes.AppointmentOut, PROBLEMS: shapes.ProblemOut},
+    tags=["appointments"],
+)
 def cancel(request: HttpRequest, appointment_id: str, body: shapes.CancelIn) -> HttpResponse:
     """Cancels an appointment, for the patient (who must keep the notice) or the clinic."""
     claims = staff(request, "book")
@@ -329,7 +342,11 @@ def cancel(request: HttpRequest, appointment_id: str, body: shapes.CancelIn) -> 
     return _done(done, _appointment_out(done.appointment))
 
 
-@api.post("/appointments/{appointment_id}/{move}", response=shapes.AppointmentOut, tags=["appointments"])
+@api.post(
+    "/appointments/{appointment_id}/{move}",
+    response={200: shapes.AppointmentOut, PROBLEMS: shapes.ProblemOut},
+    tags=["appointments"],
+)
 def move(request: HttpRequest, appointment_id: str, move: Literal["arrive", "start", "complete", "no-show"]) -> HttpResponse:
     """One step of the visit."""
     claims = staff(request, "book")
@@ -341,7 +358,7 @@ def move(request: HttpRequest, appointment_id: str, move: Literal["arrive", "sta
 # --- calendars ----------------------------------------------------------------------------------------------------------
 
 
-@api.get("/calendars/{calendar}/snapshot", response=shapes.SnapshotOut, tags=["calendars"])
+@api.get("/calendars/{calendar}/snapshot", response={200: shapes.SnapshotOut, PROBLEMS: shapes.ProblemOut}, tags=["calendars"])
 def snapshot(request: HttpRequest, calendar: str, query: Query[shapes.RangeQuery]) -> HttpResponse:
     """A calendar's appointments, holds and open times at one version; the version is the ETag."""
     claims = staff(request, "read")
@@ -374,7 +391,7 @@ def snapshot(request: HttpRequest, calendar: str, query: Query[shapes.RangeQuery
     return response
 
 
-@api.get("/calendars/{calendar}/changes", response=shapes.ChangesOut, tags=["calendars"])
+@api.get("/calendars/{calendar}/changes", response={200: shapes.ChangesOut, PROBLEMS: shapes.ProblemOut}, tags=["calendars"])
 def changes(request: HttpRequest, calendar: str, query: Query[shapes.ChangesQuery]) -> HttpResponse:
     """What happened to a calendar after a version, in order, without a hole."""
     claims = staff(request, "read")
@@ -382,7 +399,7 @@ def changes(request: HttpRequest, calendar: str, query: Query[shapes.ChangesQuer
     return _json({"epoch": str(epoch), "version": version, "events": events})
 
 
-@api.put("/calendars/{calendar}/hours", response=shapes.VersionOut, tags=["calendars"])
+@api.put("/calendars/{calendar}/hours", response={200: shapes.VersionOut, PROBLEMS: shapes.ProblemOut}, tags=["calendars"])
 def set_hours(request: HttpRequest, calendar: str, body: shapes.WeekIn) -> HttpResponse:
     """Replaces the weekly opening hours."""
     rules = _own_calendar(request, calendar)
@@ -399,7 +416,7 @@ def set_hours(request: HttpRequest, calendar: str, body: shapes.WeekIn) -> HttpR
     return _json({"version": openings.set_hours(rules.id, hours)})
 
 
-@api.post("/calendars/{calendar}/exceptions", response={201: shapes.ExceptionOut}, tags=["calendars"])
+@api.post("/calendars/{calendar}/exceptions", response={201: shapes.ExceptionOut, PROBLEMS: shapes.ProblemOut}, tags=["calendars"])
 def add_exception(request: HttpRequest, calendar: str, body: shapes.ExceptionIn) -> HttpResponse:
     """Opens or closes a calendar for one interval, whatever the weekly hours say."""
     rules = _own_calendar(request, calendar)
@@ -410,7 +427,7 @@ def add_exception(request: HttpRequest, calendar: str, body: shapes.ExceptionIn)
     return _json(answer, status=201)
 
 
-@api.delete("/calendars/{calendar}/exceptions/{exception}", response={204: None}, tags=["calendars"])
+@api.delete("/calendars/{calendar}/exceptions/{exception}", response={204: None, PROBLEMS: shapes.ProblemOut}, tags=["calendars"])
 def remove_exception(request: HttpRequest, calendar: str, exception: str) -> HttpResponse:
     """Takes an exception back."""
     openings.remove_exception(_own_calendar(request, calendar).id, _id(exception))
