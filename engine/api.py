@@ -26,7 +26,7 @@ from apps.kernel.limits import Limit, Limiter
 from apps.kernel.problems import Forbidden, NotFound, Problem, SecondFactorRequired, Unauthenticated, ValidationFailed
 from apps.kernel.redis import connect
 from apps.kernel.sealing import unseal
-from apps.kernel.tokens import Claims, TokenRefused, Verifier
+from apps.kernel.tokens import SESSION_COOKIE, Claims, TokenRefused, Verifier
 from engine import bookings, openings, queries, shapes
 from engine.errors import HoldExpired, SlotTaken
 from engine.offers import Offer, parse
@@ -38,8 +38,6 @@ from engine.scheduling.lifecycle import Appointment, Status
 from engine.shapes import in_zone
 
 log = logging.getLogger(__name__)
-
-SESSION_COOKIE = "hf_session"
 
 STAFF = frozenset({"practitioner", "front_desk", "clinic_admin", "program"})
 PERMISSIONS = {
@@ -565,6 +563,7 @@ def _slot_out(offer: Offer, calendars: list[CalendarRules], zone: str) -> dict[s
         "calendar": str(calendars[0].uid),
         "calendars": [str(c.uid) for c in calendars],
         "modality": offer.modality,
+        "capacity": offer.capacity,
         "location": str(location) if location else None,
     }
 

@@ -256,7 +256,7 @@ class Gate:
             except NoScriptError:
                 return self._run(mine, "EVAL", script, len(keys), *keys, *args)
         except RedisError as failed:
-            mine.disconnect()
+            mine.disconnect()  # type: ignore[no-untyped-call] # the same
             self._skip_until = time.monotonic() + _SKIPPED_S
             log.warning("redis_gate_skipped", extra={"error": type(failed).__name__})
             return None

@@ -25,7 +25,7 @@ SECRET_KEY = ENV.secret_key.get_secret_value()
 DEBUG = False
 ALLOWED_HOSTS = ENV.allowed_hosts.split(",")
 INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.postgres", "django.contrib.staticfiles", "ninja", "engine"]
-MIDDLEWARE = ["apps.kernel.http.Door"]
+MIDDLEWARE = ["apps.kernel.http.Door", "whitenoise.middleware.WhiteNoiseMiddleware"]
 ROOT_URLCONF = "engine.urls"
 WSGI_APPLICATION = "engine.wsgi.application"
 APPEND_SLASH = False
@@ -50,4 +50,11 @@ LOGGING = logs.config()
 
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "DIRS": [Path(__file__).parent / "ui" / "templates"]}]
 STATIC_URL = "/static/"
+# No build step and no collecting: files are served from where they are written, and asked for again by ETag.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_MAX_AGE = 0
+WHITENOISE_ALLOW_ALL_ORIGINS = False
+# TLS ends at the edge, so the origin of a page is not what Django sees of a request.
+CSRF_TRUSTED_ORIGINS = [ENV.public_url]
+CSRF_COOKIE_SECURE = ENV.public_url.startswith("https:")
 STATICFILES_DIRS = [Path(__file__).parent / "ui" / "static"]

@@ -255,6 +255,7 @@ class SlotOut(Answer):
     calendar: str
     calendars: list[str]
     modality: str
+    capacity: int
     location: str | None
 
 

@@ -16,14 +16,14 @@ from channels.exceptions import StopConsumer
 from django.http.cookie import parse_cookie
 from prometheus_client import Gauge
 
-from apps.kernel.tokens import Claims, TokenRefused, Verifier
+from apps.kernel.tokens import SESSION_COOKIE, Claims, TokenRefused, Verifier
 from realtime import protocol
 from realtime.hub import Hub, Unavailable
 from realtime.outlet import Outlet, Send, framed, open_outlet
 from realtime.positions import Audience
 from realtime.protocol import Authenticate, Close, Refused, Subscribe, Unsubscribe
 from realtime.rooms import Room
-from realtime.settings import ENV, SESSION_COOKIE
+from realtime.settings import ENV
 
 AUTH_WITHIN_S = 5.0
 MOST_CALENDARS = 100

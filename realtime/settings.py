@@ -25,7 +25,5 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
 LOGGING = logs.config()
-
-SESSION_COOKIE = "hf_session"
 # Pages that may open a socket. "*" is no answer here: with the session cookie any site could read a calendar.
 ORIGINS = [ENV.public_url, *(host for host in ALLOWED_HOSTS if host != "*")]

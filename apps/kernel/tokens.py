@@ -14,6 +14,8 @@ from jwt.algorithms import OKPAlgorithm
 ISSUER = "healthflow/auth"
 AUDIENCE = "healthflow"
 ALGORITHM = "EdDSA"
+SESSION_COOKIE = "hf_session"
+"""A signed-in page's token, for the services and the live socket alike."""
 ROLES = frozenset({"practitioner", "front_desk", "clinic_admin", "billing", "auditor", "program"})
 _LEEWAY_S = 30
 _KEPT = 10_000

@@ -129,7 +129,7 @@ def table(found: Report) -> str:
 
 def announcement(state: State, *, stop: str) -> str:
     """What a person wants to know once everything runs; `stop` says how to end it."""
-    pages = {"start page": "/", "live calendar": "/calendar/", "front desk": "/desk/", "API": "/api/docs/"}
+    pages = {"start page": "/", "live calendar": "/calendar/", "API": "/api/docs/"}
     if state.demo_clinic:
         pages["booking page"] = f"/book/{state.demo_clinic}/"
     lines = [f"  {name:14} {state.url}{path}" for name, path in pages.items()]

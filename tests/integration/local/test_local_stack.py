@@ -59,7 +59,7 @@ def test_status_says_what_runs_and_where(copy: Copy) -> None:
 
 def test_what_a_person_needs_is_printed_once_everything_answers(copy: Copy) -> None:
     said = copy.everything_said()
-    for page in ("/calendar/", "/desk/", "/book/demo/", "/api/docs/"):
+    for page in ("/calendar/", "/book/demo/", "/api/docs/"):
         assert f"http://127.0.0.1:{copy.port('edge')}{page}" in said
     assert "desk@demo.example (role front_desk)" in said
     assert "03:04:05 info    engine    listening" in said

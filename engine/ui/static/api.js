@@ -1,0 +1,105 @@
+// @ts-check
+/**
+ * Calls of the engine's API. A write carries an Idempotency-Key that stays the same until its outcome is known, so repeating it
+ * by itself or by hand cannot do it twice.
+ */
+
+const BASE = "/api/engine/v1";
+const PAUSES_MS = [300, 1_000, 2_500];
+const LONGEST_WAIT_MS = 5_000;
+const TIMEOUT_MS = 15_000;
+
+/**
+ * @typedef {{method?: string, body?: unknown, headers?: Record<string, string>, asPatient?: boolean,
+ *   signal?: AbortSignal}} Options  `asPatient`: without the session of staff who look at a public page
+ */
+
+/** An answer that is not a success. `code` is the contract's, `fields` the whole problem. */
+export class Refused extends Error {
+  /** @param {string} code @param {Record<string, any>} fields */
+  constructor(code, fields = {}) {
+    super(code);
+    this.code = code;
+    this.fields = fields;
+  }
+}
+
+/** How far the server's clock is ahead of ours, in milliseconds, to the second. */
+let ahead = 0;
+export const serverNow = () => Date.now() + ahead;
+
+/** Keys of the writes whose outcome is not known yet. @type {Map<string, string>} */
+const undecided = new Map();
+
+/** @param {string} path @param {Options} [options] @returns {Promise<any>} */
+export const get = (path, options) => call(path, options);
+
+/** @param {string} path @param {unknown} body @param {Options} [options] @returns {Promise<any>} */
+export async function post(path, body, options = {}) {
+  const action = `${path} ${JSON.stringify(body)}`;
+  const key = undecided.get(action) ?? randomKey();
+  undecided.set(action, key);
+  try {
+    const answer = await call(path, { ...options, method: "POST", body, headers: { ...options.headers, "Idempotency-Key": key } });
+    undecided.delete(action);
+    return answer;
+  } catch (error) {
+    if (error instanceof Refused && !isUncertain(error)) undecided.delete(action);
+    throw error;
+  }
+}
+
+/** Sent even while the page goes away; nobody waits for the answer. @param {string} path @param {Record<string, string>} headers */
+export function remove(path, headers) {
+  fetch(BASE + path, { method: "DELETE", headers, keepalive: true, credentials: "omit" }).catch(() => {});
+}
+
+/** @param {string} path @param {Options} [options] */
+async function call(path, options = {}) {
+  for (const pause of PAUSES_MS) {
+    try {
+      return await once(path, options);
+    } catch (error) {
+      if (!(error instanceof Refused) || !isUncertain(error)) throw error;
+      const asked = (error.fields.retry_after ?? 0) * 1_000;
+      if (asked > LONGEST_WAIT_MS) throw error;
+      await new Promise((resolve) => setTimeout(resolve, Math.max(asked, pause * (0.5 + Math.random()))));
+    }
+  }
+  return once(path, options);
+}
+
+/** @param {string} path @param {Options} options */
+async function once(path, { method = "GET", body, headers = {}, asPatient = false, signal }) {
+  const csrf = /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie)?.[1];
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  let response;
+  try {
+    response = await fetch(BASE + path, {
+      method,
+      headers: {
+        Accept: "application/json",
+        ...(body !== undefined && { "Content-Type": "application/json" }),
+        ...(method !== "GET" && !asPatient && csrf && { "X-CSRFToken": csrf }),
+        ...headers,
+      },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      credentials: asPatient ? "omit" : "same-origin",
+      cache: "no-store",
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+    });
+    ahead = Date.parse(response.headers.get("Date") ?? "") - Date.now() || 0;
+    const answer = response.status === 204 ? null : await response.json();
+    if (response.ok) return answer;
+    throw new Refused(answer.code ?? "internal_error", answer);
+  } catch (error) {
+    if (error instanceof Refused || signal?.aborted) throw error;
+    throw new Refused(response && !response.ok ? "internal_error" : "unavailable", { retryable: true });
+  }
+}
+
+/** Whether it may have been done, or may be done if asked again. @param {Refused} error */
+const isUncertain = (error) => error.fields.retryable === true;
+
+const randomKey = () =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");

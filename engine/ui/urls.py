@@ -1,0 +1,12 @@
+from django.urls import path
+
+from engine.ui import views
+
+urlpatterns = [
+    path("", views.start),
+    path("calendar/", views.calendar),
+    path("book/<slug:clinic>/", views.booking),
+    path("api/docs/", views.docs),
+    path("demo/sign-in/", views.demo_sign_in),
+    path("demo/sign-out/", views.demo_sign_out),
+]

@@ -1,0 +1,78 @@
+"""The whole stack behind one port, and its demo clinic as a program sees it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import APIRequestContext, Page
+
+ROOT = Path(__file__).resolve().parents[2]
+# Without the addresses of the servers that the test run itself was given.
+ENVIRON = {name: os.environ[name] for name in ("PATH", "HOME", "HEALTHFLOW_VENV") if name in os.environ}
+API = "/api/engine/v1"
+PATIENT = {"name": "Test Patient", "email": "patient@example.org", "phone": "212 555 0100", "date_of_birth": "1980-02-03"}
+
+Json = dict[str, Any]
+NewPage = Callable[..., Page]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What `./manage.py up` started in `data`."""
+
+    data: Path
+    url: str
+
+    def process(self, name: str) -> Json:
+        """What `./manage.py status` says of one process."""
+        return next(dict(process) for process in status(self.data)["processes"] if process["name"] == name)
+
+
+class Clinic:
+    """The demo clinic as a program sees it. Every test takes slots that no other test takes."""
+
+    def __init__(self, request: APIRequestContext) -> None:
+        self._request = request
+        self._days = count(2)
+        self.profile: Json = request.get(f"{API}/clinics/demo").json()
+
+    def id_of(self, kind: str, name: str) -> str:
+        return next(str(one["id"]) for one in self.profile[kind] if one["name"] == name)
+
+    def slots(self, visit_type: str, calendar: str) -> list[Json]:
+        """The free slots of a day that no other test has asked for."""
+        query = {"visit_type": self.id_of("visit_types", visit_type), "calendar": self.id_of("calendars", calendar)}
+        day = datetime.now(UTC).date() + timedelta(days=next(self._days))
+        limits = {"from": f"{day}T12:00:00Z", "to": f"{day}T23:00:00Z", "limit": "100"}
+        return list(self._request.get(f"{API}/clinics/demo/slots", params={**query, **limits}).json()["items"])
+
+    def hold(self, slot: Json) -> Json:
+        answer = self._request.post(f"{API}/holds", data={"slot": slot["slot"]})
+        assert answer.status == 201, answer.text()
+        return dict(answer.json())
+
+    def confirm(self, hold: Json) -> Json:
+        body = {"patient": PATIENT, "state": "NY"}
+        answer = self._request.post(f"{API}/holds/{hold['id']}/confirm", data=body, headers={"Hold-Secret": hold["secret"]})
+        assert answer.status == 201, answer.text()
+        return dict(answer.json())
+
+
+def manage(*arguments: str, data: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs ./manage.py; a project's command takes the addresses of the stack in `data`."""
+    command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+    environ = ENVIRON if data is None else {**ENVIRON, "HEALTHFLOW_DATA": str(data)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def status(data: Path) -> Json:
+    return dict(json.loads(manage("status", "--json", "--data", str(data)).stdout))
