@@ -377,7 +377,9 @@ def snapshot(request: HttpRequest, calendar: str, query: Query[shapes.RangeQuery
                 {
                     "id": str(a.id),
                     **_interval_out(Interval(a.start, a.end)),
+                    "status": a.status.value,
                     "visit_type": str(visit_type_uid(a.visit_type)),
+                    "calendars": [str(calendar_uid(calendar)) for calendar in a.calendars],
                     "expires_at": in_zone(a.expires_at or 0, "UTC"),
                 }
                 for a in held

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import sha1
 from itertools import count
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -33,11 +33,12 @@ import psycopg2.errors
 from django.conf import settings
 from django.db import DatabaseError, connection
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
-from redis import ConnectionPool, RedisError
+from redis import RedisError
 from redis.connection import Connection
 from redis.exceptions import NoScriptError
 
 from apps.kernel.problems import IdempotencyMismatch, Problem, Unavailable
+from apps.kernel.redis import connection as connect
 from engine.errors import CalendarBusy, SlotTaken
 
 NAMESPACE_CALENDAR = 1
@@ -174,6 +175,8 @@ def _as_problem(refused: Exception) -> Problem:
 
 # Values are "try|held|full <hold id> <digest of the idempotency key>".
 # A place in a group session is not claimed here: only "full", set when the database refused, turns people away.
+# The last argument is a key that exists when a request with this Idempotency-Key was granted: repeated, it must get to the
+# database, which has its first answer.
 _CLAIM = """
 for i, key in ipairs(KEYS) do
   local single = ARGV[2 + i] == '1'
@@ -182,6 +185,7 @@ for i, key in ipairs(KEYS) do
     for j = 1, i - 1 do
       if redis.call('GET', KEYS[j]) == ARGV[1] then redis.call('DEL', KEYS[j]) end
     end
+    if ARGV[#ARGV] ~= '' and redis.call('EXISTS', ARGV[#ARGV]) == 1 then return false end
     return found
   end
 end
@@ -191,13 +195,14 @@ return false
 _SETTLE = """
 for _, key in ipairs(KEYS) do
   local found = redis.call('GET', key)
-  if found and (string.find(found, ARGV[1], 1, true) or string.sub(found, 1, 4) == 'full') then
+  if found and (string.find(found, ARGV[1], 1, true) or ARGV[2] == '' and string.sub(found, 1, 4) == 'full') then
     if ARGV[2] == '' then redis.call('DEL', key) else redis.call('SET', key, ARGV[2], 'PX', ARGV[3]) end
   elseif not found and string.sub(ARGV[2], 1, 4) == 'full' then
     redis.call('SET', key, ARGV[2], 'PX', ARGV[3])
   end
 end
 if ARGV[4] ~= '' then redis.call('PUBLISH', ARGV[4], '') end
+if ARGV[5] then redis.call('SET', ARGV[5], '', 'PX', ARGV[6]) end
 """
 
 _TIMEOUT_S = 0.1
@@ -206,6 +211,8 @@ _SKIPPED_S = 1.0
 _TRY_MS = 10_000
 # How long a slot that the database refused is refused without asking it again.
 _FULL_MS = 1_000
+# How long it is remembered that a request was granted: as long as a hold can last.
+_GRANTED_MS = 900_000
 
 
 class Gate:
@@ -216,18 +223,21 @@ class Gate:
     """
 
     def __init__(self, url: str) -> None:
-        self._pool = ConnectionPool.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
+        self._url = url
         self._mine = threading.local()
         self._skip_until = 0.0
 
     def claim(self, keys: list[str], hold: UUID, *, digest: str, capacities: list[int]) -> str | None:
-        """Claims all keys, or none: then the value in the way. None as well when Redis does not answer."""
-        found = self._call(_CLAIM, keys, [f"try {hold} {digest}", _TRY_MS, *capacities])
+        """Claims all keys, or none: then the value in the way. None as well when Redis does not answer, and for a request
+        that has been granted before.
+        """
+        found = self._call(_CLAIM, keys, [f"try {hold} {digest}", _TRY_MS, *capacities, _granted(digest)])
         return found.decode() if isinstance(found, bytes) else None
 
     def keep(self, keys: list[str], hold: UUID, *, digest: str, seconds: int) -> None:
         """The hold is committed: its keys stay for its time. Rings the bell."""
-        self._call(_SETTLE, keys, [str(hold), f"held {hold} {digest}", seconds * 1000, BELL])
+        granted: list[str | int] = [_granted(digest), _GRANTED_MS] if digest else []
+        self._call(_SETTLE, keys, [str(hold), f"held {hold} {digest}", seconds * 1000, BELL, *granted])
 
     def refuse(self, keys: list[str], hold: UUID) -> None:
         """The database refused: others need not ask for a moment."""
@@ -248,7 +258,7 @@ class Gate:
     def _call(self, script: str, keys: list[str], args: list[str | int]) -> object:
         if time.monotonic() < self._skip_until:
             return None
-        mine: Connection = getattr(self._mine, "connection", None) or cast(Connection, self._pool.make_connection())
+        mine: Connection = getattr(self._mine, "connection", None) or connect(self._url, timeout_s=_TIMEOUT_S)
         self._mine.connection = mine
         try:
             try:
@@ -265,6 +275,10 @@ class Gate:
     def _run(mine: Connection, *command: str | int) -> object:
         mine.send_command(*command)  # type: ignore[no-untyped-call] # redis-py leaves it untyped
         return mine.read_response()
+
+
+def _granted(digest: str) -> str:
+    return f"granted:{digest}" if digest else ""
 
 
 @lru_cache

@@ -315,7 +315,9 @@ class IntervalOut(Answer):
 
 class SnapshotHold(IntervalOut):
     id: str
+    status: Literal["held"]
     visit_type: str
+    calendars: list[str]
     expires_at: datetime
 
 

@@ -1,7 +1,10 @@
 """Redis connections that fail fast: for us Redis is advice, and advice must not be waited for."""
 
+from typing import Any
+
 from redis import BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
+from redis.connection import Connection, parse_url
 from redis.retry import Retry
 
 
@@ -16,3 +19,11 @@ def connect(url: str, *, timeout_s: float, connections: int = 32) -> "Redis":
         retry=Retry(NoBackoff(), 0),
     )
     return Redis(connection_pool=pool)
+
+
+def connection(url: str, *, timeout_s: float) -> Connection:
+    """One connection, not yet open, for one thread: no pool, no retries; every answer within about `timeout_s`."""
+    given = parse_url(url)  # type: ignore[no-untyped-call] # redis-py leaves it untyped
+    options: dict[str, Any] = {**given, "socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
+    kind: type[Connection] = options.pop("connection_class", Connection)
+    return kind(**options, retry=Retry(NoBackoff(), 0))

@@ -153,8 +153,8 @@ def test_pages_of_appointments_follow_each_other(desk: Client, practice: Practic
         post(desk, "/appointments", {"slot": s["slot"], "patient": {"id": "p"}}).json()["id"] for s in slots_of(desk, practice)[:5]
     ]
 
-    first = desk.get(f"{BASE}/appointments", {"limit": 3, "patient": "p"}).json()
-    second = desk.get(f"{BASE}/appointments", {"limit": 3, "cursor": first["next"]}).json()
+    first = desk.get(f"{BASE}/appointments", {"limit": "3", "patient": "p"}).json()
+    second = desk.get(f"{BASE}/appointments", {"limit": "3", "cursor": first["next"]}).json()
 
     assert [a["id"] for a in first["items"] + second["items"]] == made
     assert second["next"] is None
