@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 from apps.local.environment import free_ports
 from loadtests import clients, target
@@ -62,14 +62,15 @@ class Load:
         )
         return found
 
-    def measured(self, crowd: Coroutine[Any, Any, Tally], *, per: int = 0) -> Json:
-        """What the crowd saw and cost: ms of CPU of each process `per` so many requests; per booking, if 0."""
+    def measured(self, crowd: Coroutine[Any, Any, Tally], *, per: Literal["booking", "request"]) -> Json:
+        """What the crowd saw, and the ms of CPU that each process spent on one booking or request."""
         before, others, stolen, own = target.cpu(self.at), target.others(self.at), target.steal(), time.process_time()
         tally = self.loop.run_until_complete(crowd)
         spent, own = target.since(before, target.cpu(self.at)), time.process_time() - own
-        count = max(1, per or tally.bookings)
+        count = max(1, tally.bookings if per == "booking" else tally.requests)
         return {
             **clients.as_json(tally),
+            "per": per,
             "per_s": round(count / tally.wall, 1),
             "cpu_ms": round(sum(spent[name] for name in BOOKING) / count * 1000, 3),
             "cpu_ms_by_process": {name: round(seconds / count * 1000, 3) for name, seconds in sorted(spent.items())},
@@ -116,7 +117,7 @@ class Spread:
         if len(slots) < count:
             raise RuntimeError("No slots are left; ask for fewer bookings.")
         self._load.loop.run_until_complete(clients.wake(self._clients))
-        return self._load.measured(clients.spread(self._clients, slots))
+        return self._load.measured(clients.spread(self._clients, slots), per="booking")
 
 
 def spread(at: Target, options: argparse.Namespace) -> Json:
@@ -185,7 +186,7 @@ def _rivals(at: Target) -> Json:
     with _load(at, calendars=5) as load:
         crowd = load.connect(_RIVALS)
         slots = [slot for tokens in load.slots(crowd[:1]).values() for slot in tokens[: _SLOTS // 5]]
-        found = load.measured(clients.rivals(crowd, slots))
+        found = load.measured(clients.rivals(crowd, slots), per="request")
         found["slots"], found["allocations"] = len(slots), target.live_allocations(at, load.clinic)
     found["deadlocks"] = target.counters(at)["deadlocks"] - before["deadlocks"]
     return found
@@ -201,7 +202,7 @@ def refusals(at: Target, options: argparse.Namespace) -> Json:
         held = load.loop.run_until_complete(clients.refusals(crowd[:1], slots[0], 1))
         quiet = target.counters(at), time.monotonic()
         before = target.counters(at), time.monotonic()
-        found = load.measured(clients.refusals(crowd, slots[0], _REFUSALS), per=_REFUSALS)
+        found = load.measured(clients.refusals(crowd, slots[0], _REFUSALS), per="request")
         after = target.counters(at), time.monotonic()
     others_per_s = (before[0]["transactions"] - quiet[0]["transactions"]) / (before[1] - quiet[1])
     more = after[0]["transactions"] - before[0]["transactions"] - others_per_s * (after[1] - before[1])
@@ -338,11 +339,11 @@ def as_markdown(result: Json) -> str:
         "",
         f"    {result['command']}",
         "",
-        "CPU is milliseconds of engine + PostgreSQL + Redis for one booking (refusals: for one refusal). `elsewhere` is how many",
-        "cores other programs on the machine had meanwhile. ../README.md says how all of it is measured.",
+        "CPU is milliseconds for one booking (hold and confirm) or one request: engine + PostgreSQL + Redis, then each alone.",
+        "`elsewhere` is how many cores other programs on the machine had meanwhile. ../README.md says how it is measured.",
         "",
-        "| measurement | CPU | engine | PostgreSQL | Redis | relay | edge | per s | p50 ms | p99 ms | elsewhere |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| measurement | of one | CPU | engine | PostgreSQL | Redis | relay | edge | per s | p50 ms | p99 ms | elsewhere |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
         *(_line(place, run) for place, run in _runs(result)),
     ]
     if "floor" in result:
@@ -355,7 +356,7 @@ def as_markdown(result: Json) -> str:
 def _line(place: str, run: Json) -> str:
     by, of_process = run["cpu_ms_by_process"], ("engine", "postgres", "valkey", "relay", "edge")
     cells = [run["cpu_ms"], *(by.get(name, "") for name in of_process), run["per_s"], run["p50_ms"], run["p99_ms"]]
-    return "| " + " | ".join(map(str, [place, *cells, run["busy_elsewhere"]])) + " |"
+    return "| " + " | ".join(map(str, [place, run["per"], *cells, run["busy_elsewhere"]])) + " |"
 
 
 def _findings(result: Json) -> Iterator[str]:
@@ -366,13 +367,12 @@ def _findings(result: Json) -> Iterator[str]:
         simple, prepared = result["ratio"]["simple"], result["ratio"]["prepared"]
         yield f"That is {simple} x the bare pair of transactions with simple queries (target 3), {prepared} x with prepared ones."
     for name, run in result.get("rivals", {}).items():
-        yield (
-            f"Rivals, {name}: {run['bookings']} of {run['slots']} slots sold, {run['sold_twice']} twice, {run['deadlocks']} deadlocks,"
-            f" p99 {run['p99_ms']} ms (target 500), {run['times_as_long']} x the time (target 5)."
-        )
+        sold = f"{run['bookings']} of {run['slots']} slots sold, {run['sold_twice']} twice, {run['deadlocks']} deadlocks"
+        yield f"Rivals, {name}: {sold}, p99 {run['p99_ms']} ms (target 500), {run['times_as_long']} x the time (target 5)."
     if "refusals" in result:
         run = result["refusals"]
-        yield f"Refusal: {run['of_a_booking']} of a booking's CPU (target 0.25), {run['transactions_per_1000']} transactions in 1,000."
+        asked = f"{run['transactions_per_1000']} transactions in 1,000"
+        yield f"Refusal: {run['of_a_booking']} of a booking's CPU (target 0.25), {asked}."
     if "growth" in result:
         yield f"Growth: with 10^6 appointments a booking costs {result['growth']['ratio']} x what it does with 10^3 (target 1.5)."
     if "verify" in result:

@@ -48,10 +48,6 @@ class Tally:
     def sold_twice(self) -> int:
         return sum(len(ids) > 1 for ids in self.sold.values())
 
-    @property
-    def server_errors(self) -> int:
-        return sum(count for status, count in self.statuses.items() if " 5" in status)
-
 
 class Client(asyncio.Protocol):
     """One connection with one bearer token; one request at a time. Answers must carry Content-Length."""
