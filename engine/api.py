@@ -131,8 +131,12 @@ def holder(request: HttpRequest, hold: UUID) -> Actor:
 
 def hold_secret(hold: UUID) -> str:
     """What proves that somebody made this hold. Derived, so that it is stored nowhere."""
-    key = blake2b(settings.SECRET_KEY.encode(), digest_size=32, person=b"hold-secret").digest()
-    return blake2b(hold.bytes, key=key, digest_size=20).hexdigest()
+    return blake2b(hold.bytes, key=_hold_key(), digest_size=20).hexdigest()
+
+
+@cache
+def _hold_key() -> bytes:
+    return blake2b(settings.SECRET_KEY.encode(), digest_size=32, person=b"hold-secret").digest()
 
 
 def _check_csrf(request: HttpRequest) -> None:

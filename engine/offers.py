@@ -3,6 +3,7 @@
 import base64
 import binascii
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 from hmac import compare_digest
 
@@ -55,5 +56,9 @@ def parse(token: str) -> Offer:
 
 
 def _mac(payload: bytes) -> bytes:
-    key = blake2b(settings.SECRET_KEY.encode(), digest_size=32, person=b"slot-token").digest()
-    return blake2b(payload, digest_size=_MAC, key=key).digest()
+    return blake2b(payload, digest_size=_MAC, key=_key()).digest()
+
+
+@cache
+def _key() -> bytes:
+    return blake2b(settings.SECRET_KEY.encode(), digest_size=32, person=b"slot-token").digest()

@@ -6,8 +6,8 @@ from apps.kernel import health
 from engine.api import api
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    *health.urls(),
     path("api/engine/v1/", api.urls),
+    *health.urls(),
     path("", include("engine.ui.urls")),
 ]
 

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
@@ -20,6 +21,11 @@ REQUESTS = Histogram(
     ["route", "method", "status"],
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
+
+
+@lru_cache(maxsize=5_000)
+def _series(route: str, method: str, status: int) -> Histogram:
+    return REQUESTS.labels(route, method, status)
 
 
 class Door:
@@ -46,7 +52,7 @@ class Door:
         response.headers.setdefault("Cache-Control", "no-store")
         match = request.resolver_match
         route = match.route if match else "unknown"
-        REQUESTS.labels(route, request.method or "", response.status_code).observe(time.perf_counter() - started)
+        _series(route, request.method or "", response.status_code).observe(time.perf_counter() - started)
         return response
 
     def process_exception(self, request: HttpRequest, fault: Exception) -> HttpResponse:

@@ -2,6 +2,7 @@
 
 import base64
 import secrets
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -17,7 +18,7 @@ class SealBroken(Exception):
 def seal(plain: bytes, *, key: str, row: bytes) -> bytes:
     """Format byte, nonce, ciphertext with tag. `key` is 32 bytes in base64; `row` ties the result to one row."""
     nonce = secrets.token_bytes(_NONCE)
-    return _FORMAT + nonce + AESGCM(base64.b64decode(key)).encrypt(nonce, plain, row)
+    return _FORMAT + nonce + _cipher(key).encrypt(nonce, plain, row)
 
 
 def unseal(sealed: bytes, *, key: str, row: bytes) -> bytes:
@@ -25,6 +26,11 @@ def unseal(sealed: bytes, *, key: str, row: bytes) -> bytes:
     if sealed[:1] != _FORMAT:
         raise SealBroken("unknown format")
     try:
-        return AESGCM(base64.b64decode(key)).decrypt(sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :], row)
+        return _cipher(key).decrypt(sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :], row)
     except InvalidTag:
         raise SealBroken("wrong key, wrong row, or changed") from None
+
+
+@lru_cache(maxsize=16)
+def _cipher(key: str) -> AESGCM:
+    return AESGCM(base64.b64decode(key))

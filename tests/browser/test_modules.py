@@ -15,7 +15,7 @@ HOUR = 3_600_000
         ("America/New_York", "2026-11-01", 25, "2026-11-01T04:00:00.000Z"),
         ("Australia/Lord_Howe", "2026-04-05", 24.5, "2026-04-04T13:00:00.000Z"),
         ("America/Santiago", "2026-09-06", 23, "2026-09-06T04:00:00.000Z"),  # midnight does not exist
-        ("America/Havana", "2026-11-01", 25, "2026-11-01T04:00:00.000Z"),  # midnight happens twice
+        ("Atlantic/Azores", "2026-10-25", 25, "2026-10-25T00:00:00.000Z"),  # midnight happens twice
         ("Pacific/Kiritimati", "2026-01-01", 24, "2025-12-31T10:00:00.000Z"),
     ],
 )

@@ -18,7 +18,7 @@ GRAIN = 5 * MINUTE
 
 CHANGES = {
     "America/New_York": "2026-03-08 2026-11-01",
-    "America/Havana": "2026-03-08 2026-11-01",
+    "Atlantic/Azores": "2026-03-29 2026-10-25",
     "America/Phoenix": "2026-03-08",
     "Africa/Cairo": "2026-04-24 2026-10-29",
     "Antarctica/Troll": "2026-03-29 2026-10-25",

@@ -64,8 +64,10 @@ def test_an_expired_hold_is_told_of_on_each_of_its_calendars_and_gives_its_time_
         assert events(calendar) == [(1, "appointment.held"), (2, "appointment.expired")]
         data = models.OutboxEvent.objects.get(calendar_id=calendar.id, version=2).data
         assert (data["id"], data["status"]) == (str(held.id), "expired")
+        assert set(data["calendars"]) == {str(practice.doctor.uid), str(practice.room.uid)}
         assert "expires_at" not in data
     assert not models.Allocation.objects.exists()
+    assert models.Appointment.objects.get(id=held.id).calendars == sorted([practice.doctor.id, practice.room.id])
     assert hold(practice, practice.doctor, practice.room).start == held.start
 
 
