@@ -40,6 +40,9 @@ DATABASES = {
         idle_in_transaction_session_timeout="5s",
         # Prepared statements keep one plan. Left to choose, PostgreSQL plans the read under the lock anew each time: 0.3 ms.
         plan_cache_mode="force_generic_plan",
+        # A plan that is kept must not be one for a table that was still small: everything asked here has an index.
+        enable_seqscan="off",
+        jit="off",
     )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"

@@ -31,7 +31,7 @@ from loadtests.target import BOOKING, Clinic, Json, Target
 _CALENDARS, _CLIENTS, _RIVALS, _SLOTS = 1000, 64, 200, 50
 _REFUSALS = 6400
 _MOST_BOOKINGS, _LONGEST_S = 20_000, 3600
-_SERVERS = ((1, 8), (2, 4), (2, 8), (2, 16))
+_SERVERS = ((1, 8), (2, 4), (2, 8), (4, 2))
 _HISTORIES = (1_000, 1_000_000)
 RESULTS = Path(__file__).resolve().parent / "results"
 

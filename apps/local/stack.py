@@ -90,7 +90,16 @@ def _steps(*, demo: bool, after: tuple[str, ...]) -> tuple[Process, ...]:
 def _engine(port: int, *, relay_port: int, data: Path, after: tuple[str, ...]) -> tuple[Process, ...]:
     url, relay_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{relay_port}"
     granian = (str(_BIN / "granian"), "--interface", "wsgi", "engine.wsgi:application", "--host", "127.0.0.1")
-    workers = ("--workers", "2", "--blocking-threads", "8", "--no-ws", "--respawn-failed-workers")
+    workers = (
+        "--workers",
+        "2",
+        "--blocking-threads",
+        "8",
+        "--blocking-threads-idle-timeout",
+        "600",
+        "--no-ws",
+        "--respawn-failed-workers",
+    )
     celery = (str(_BIN / "celery"), "--quiet", "-A", "engine.tasks")
     worker = ("worker", "--pool", "threads", "--concurrency", "2", "--without-gossip", "--without-mingle")
     files = {"engine": "wsgi.py", "relay": "management/commands/relay.py", "worker": "tasks.py", "beat": "tasks.py"}
