@@ -416,21 +416,29 @@ def stopped() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("guards", "wins"), [(("lock", "overlaps", "versions"), 1), (("lock",), 1), ((), 8)], ids=["all", "the lock alone", "none"]
 )
+@pytest.mark.parametrize("contested", ["slot", "room", "buffer"])
 def test_the_lock_alone_prevents_a_double_booking_and_without_guards_it_happens(
-    practice: Practice, guards: tuple[str, ...], wins: int
+    practice: Practice, contested: str, guards: tuple[str, ...], wins: int
 ) -> None:
-    wanted = offer(practice, practice.doctor)
+    buffered = make_visit_type(practice, duration=25, step=5, before=10, after=10)
+    slot = offer(practice, practice.doctor)
+    offers = {
+        "slot": [slot],
+        "room": [offer(practice, person, practice.room) for person in (practice.doctor, practice.nurse)],
+        # Nothing but the time after the one and before the other overlaps, by five minutes.
+        "buffer": [at(buffered, practice.doctor, slot.start + minutes * 60) for minutes in (0, 40)],
+    }[contested]
 
     with only(*guards):
         with stopped():
             # Each has decided and is about to write, or stands before the calendar's lock.
-            finish = start(rivals_for([wanted], 8))
+            finish = start(rivals_for(offers, 8))
             await_waiting(8)
         results = finish()
 
         assert len(winners(results)) == wins
         assert losers(results) == ({SlotTaken: 7} if wins == 1 else {})
-        assert models.Allocation.objects.count() == wins
+        assert models.Allocation.objects.count() == wins * len(offers[0].calendars)
         assert bool(violations(practice.slug)) == (wins > 1)
 
 
