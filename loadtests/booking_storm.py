@@ -303,6 +303,8 @@ def _runs(found: Any, place: str = "") -> Iterator[tuple[str, Json]]:
 
 def main() -> int:
     options = _options()
+    # However it ends, what it started is taken down.
+    signal.signal(signal.SIGTERM, _stopped)
     signal.signal(signal.SIGALRM, _too_long)
     signal.alarm(_LONGEST_S)
     began = time.monotonic()
@@ -377,6 +379,10 @@ def _findings(result: Json) -> Iterator[str]:
         yield f"Growth: with 10^6 appointments a booking costs {result['growth']['ratio']} x what it does with 10^3 (target 1.5)."
     if "verify" in result:
         yield f"`./manage.py engine verify` at the end: exit status {result['verify']['status']}."
+
+
+def _stopped(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def _too_long(_number: int, _frame: FrameType | None) -> None:
