@@ -1,60 +1,39 @@
-"""The HTTP API of the engine, /api/engine/v1: who may ask, what was asked, one call inward, the answer's shape."""
+"""The HTTP API of the engine, /api/engine/v1: what was asked and by whom, one call inward, the answer."""
 
-import hmac
 import json
 import logging
-import re
 import time
 from collections.abc import Iterable
 from datetime import date
 from datetime import time as wall_time
-from functools import cache
-from hashlib import blake2b
 from typing import Any, Literal
 from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.middleware.csrf import CsrfViewMiddleware
 from ninja import NinjaAPI, Query
 from ninja.errors import HttpError
 from ninja.errors import ValidationError as NinjaValidationError
 
-from apps.kernel.http import as_response, client_address
+from apps.kernel.http import as_response
 from apps.kernel.ids import as_id
-from apps.kernel.limits import Limit, Limiter
-from apps.kernel.problems import Forbidden, NotFound, Problem, SecondFactorRequired, Unauthenticated, ValidationFailed
-from apps.kernel.redis import connect
+from apps.kernel.problems import Forbidden, NotFound, Problem, ValidationFailed
 from apps.kernel.sealing import unseal
-from apps.kernel.tokens import SESSION_COOKIE, Claims, TokenRefused, Verifier
-from engine import bookings, openings, queries, shapes
+from apps.kernel.tokens import Claims
+from engine import answers, bookings, openings, queries, shapes
+from engine.callers import PUBLIC_READ, PUBLIC_WRITE, anybody, holder, once, staff
 from engine.errors import HoldExpired, SlotTaken
 from engine.offers import Offer, parse
-from engine.rows import Actor, Done, Once, Patient
-from engine.rules import CalendarRules, VisitTypeRules, calendar_uid, clinic_slug, visit_type_uid
+from engine.rows import Actor, Patient
+from engine.rules import CalendarRules
 from engine.scheduling.hours import OpeningException, OpeningHours
 from engine.scheduling.intervals import Interval
-from engine.scheduling.lifecycle import Appointment, Status
-from engine.shapes import in_zone
+from engine.scheduling.lifecycle import Appointment
 
 log = logging.getLogger(__name__)
 
-STAFF = frozenset({"practitioner", "front_desk", "clinic_admin", "program"})
-PERMISSIONS = {
-    "read": STAFF | {"billing", "auditor"},
-    "book": STAFF,
-    "read_patient": STAFF,
-    "configure": frozenset({"practitioner", "clinic_admin", "program"}),
-}
-"""Which roles may do what. Everything else is denied."""
-
-PUBLIC_READ = Limit("read", requests=300, seconds=60)
-PUBLIC_WRITE = Limit("write", requests=60, seconds=60)
-
 PROBLEMS = frozenset({401, 403, 404, 409, 410, 413, 422, 429, 500, 503})
 """The statuses of problem details, for the documents."""
-
-_KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 api = NinjaAPI(
     title="HealthFlow appointments",
@@ -66,96 +45,6 @@ api = NinjaAPI(
 )
 
 
-# --- who asks -----------------------------------------------------------------------------------------------------------
-
-
-@cache
-def _verifier() -> Verifier:
-    return Verifier(settings.ENV.token_jwks_file)
-
-
-@cache
-def _limiter() -> Limiter:
-    return Limiter(connect(settings.ENV.redis_url.get_secret_value(), timeout_s=0.1), enabled=settings.ENV.rate_limits)
-
-
-def claims_of(request: HttpRequest) -> Claims | None:
-    """Who the bearer token or the session cookie says asks; None for the public. Raises Unauthenticated, SecondFactorRequired."""
-    header = request.headers.get("Authorization", "")
-    token = header[7:] if header[:7].lower() == "bearer " else request.COOKIES.get(SESSION_COOKIE, "")
-    if not token:
-        if header:
-            raise Unauthenticated("Authorization takes a bearer token.")
-        return None
-    try:
-        claims = _verifier().claims(token)
-    except TokenRefused:
-        raise Unauthenticated("The token or session is not valid, or has ended.") from None
-    if not header and request.method not in ("GET", "HEAD", "OPTIONS"):
-        _check_csrf(request)
-    if not claims.second_factor and claims.role != "program":
-        raise SecondFactorRequired()
-    return claims
-
-
-def staff(request: HttpRequest, action: str) -> Claims:
-    """The claims of someone who may do `action` (a key of PERMISSIONS). Raises Unauthenticated, Forbidden."""
-    claims = claims_of(request)
-    if claims is None:
-        raise Unauthenticated()
-    if claims.role not in PERMISSIONS[action]:
-        raise Forbidden()
-    return claims
-
-
-def anybody(request: HttpRequest, limit: Limit) -> Actor:
-    """Staff who may book, or the public within its limit. Raises what `staff` does, and RateLimited."""
-    claims = claims_of(request)
-    if claims is None:
-        _limiter().check(limit, client_address(request))
-        return Actor("public")
-    if claims.role not in PERMISSIONS["read" if limit is PUBLIC_READ else "book"]:
-        raise Forbidden()
-    return Actor(claims.subject, claims.clinic)
-
-
-def holder(request: HttpRequest, hold: UUID) -> Actor:
-    """Staff, or whoever shows the hold's secret; a wrong secret finds nothing. Raises what `anybody` does, and NotFound."""
-    actor = anybody(request, PUBLIC_WRITE)
-    if actor.clinic is None and not hmac.compare_digest(
-        request.headers.get("Hold-Secret", "").encode(), hold_secret(hold).encode()
-    ):
-        raise NotFound("No such hold.")
-    return actor
-
-
-def hold_secret(hold: UUID) -> str:
-    """What proves that somebody made this hold. Derived, so that it is stored nowhere."""
-    return blake2b(hold.bytes, key=_hold_key(), digest_size=20).hexdigest()
-
-
-@cache
-def _hold_key() -> bytes:
-    return blake2b(settings.SECRET_KEY.encode(), digest_size=32, person=b"hold-secret").digest()
-
-
-def _check_csrf(request: HttpRequest) -> None:
-    refused = CsrfViewMiddleware(lambda _: HttpResponse()).process_view(request, lambda: HttpResponse(), (), {})
-    if refused is not None:
-        raise Forbidden("A request by session cookie needs the X-CSRFToken header.")
-
-
-def once(request: HttpRequest, actor: Actor) -> Once | None:
-    """The request's Idempotency-Key, bound to who asks and to all that was asked. Raises ValidationFailed."""
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
-        return None
-    if not _KEY.fullmatch(key):
-        raise ValidationFailed("1 to 128 visible ASCII characters are allowed.", param="Idempotency-Key")
-    fingerprint = blake2b(f"{request.method} {request.path}\n".encode() + request.body, digest_size=16).digest()
-    return Once(f"{actor.clinic or ''}:{actor.subject}", key, fingerprint)
-
-
 # --- slots and holds ----------------------------------------------------------------------------------------------------
 
 
@@ -164,20 +53,7 @@ def clinic_profile(request: HttpRequest, clinic: str) -> HttpResponse:
     """A clinic's profile: what can be booked there, and with whom."""
     anybody(request, PUBLIC_READ)
     row, types, calendars, locations = queries.profile(clinic)
-    return _json(
-        {
-            "slug": row.slug,
-            "name": row.name,
-            "zone": row.zone,
-            "visit_types": [_visit_type_out(rules) for rules in types],
-            "calendars": [_calendar_out(rules) for rules in calendars],
-            "locations": [
-                {"id": str(place.uid)}
-                | {name: getattr(place, name) for name in ("name", "address", "city", "state", "postal_code", "phone", "zone")}
-                for place in locations
-            ],
-        }
-    )
+    return answers.as_json(answers.clinic(row, types, calendars, locations))
 
 
 @api.get("/clinics/{clinic}/slots", response={200: shapes.SlotsOut, PROBLEMS: shapes.ProblemOut}, tags=["slots"])
@@ -196,7 +72,7 @@ def slots(request: HttpRequest, clinic: str, query: Query[shapes.SlotsQuery]) ->
     )
     following = f"{found.next.start}.{found.next.calendar}" if found.next else None
     as_of = {str(day.rules.uid): day.version for day in found.days}
-    return _json({"items": _slots_out(found, query.tz), "next": following, "as_of": as_of})
+    return answers.as_json({"items": answers.slots(found, query.tz), "next": following, "as_of": as_of})
 
 
 @api.get("/slots/first", response={200: shapes.SlotsOut, PROBLEMS: shapes.ProblemOut}, tags=["slots"])
@@ -212,7 +88,7 @@ def first_available(request: HttpRequest, query: Query[shapes.FirstQuery]) -> Ht
         limit=query.limit,
     )
     as_of = {str(day.rules.uid): day.version for day in found.days}
-    return _json({"items": _slots_out(found, query.tz), "next": None, "as_of": as_of})
+    return answers.as_json({"items": answers.slots(found, query.tz), "next": None, "as_of": as_of})
 
 
 @api.post("/holds", response={201: shapes.HoldOut, PROBLEMS: shapes.ProblemOut}, tags=["holds"])
@@ -224,7 +100,7 @@ def hold(request: HttpRequest, body: shapes.HoldIn) -> HttpResponse:
         done = bookings.hold(offer, seconds=body.seconds, actor=actor, once=once(request, actor))
     except SlotTaken as taken:
         raise _with_alternatives(taken, offer) from None
-    return _done(done, _hold_out(done.appointment, offer), status=201)
+    return answers.written(answers.hold(done.appointment, offer), status=201, replayed=done.replayed)
 
 
 @api.delete("/holds/{hold_id}", response={204: None, PROBLEMS: shapes.ProblemOut}, tags=["holds"])
@@ -245,7 +121,7 @@ def extend(request: HttpRequest, hold_id: str, body: shapes.ExtendIn | None = No
         done = bookings.extend(known, seconds=seconds, actor=actor, once=once(request, actor))
     except HoldExpired as expired:
         raise _with_alternatives(expired, _offer_of(expired.hold)) from None
-    return _done(done, _hold_out(done.appointment, _offer_of(done.appointment)))
+    return answers.written(answers.hold(done.appointment, _offer_of(done.appointment)), replayed=done.replayed)
 
 
 @api.post("/holds/{hold_id}/confirm", response={201: shapes.AppointmentOut, PROBLEMS: shapes.ProblemOut}, tags=["holds"])
@@ -258,7 +134,7 @@ def confirm(request: HttpRequest, hold_id: str, body: shapes.ConfirmIn) -> HttpR
         done = bookings.confirm(known, patient=patient, state=body.state, actor=actor, once=once(request, actor))
     except HoldExpired as expired:
         raise _with_alternatives(expired, _offer_of(expired.hold)) from None
-    return _done(done, _appointment_out(done.appointment), status=201)
+    return answers.written(answers.appointment(done.appointment), status=201, replayed=done.replayed)
 
 
 # --- appointments -------------------------------------------------------------------------------------------------------
@@ -274,7 +150,7 @@ def book(request: HttpRequest, body: shapes.AppointmentIn) -> HttpResponse:
         done = bookings.book(offer, patient=patient, state=body.state, actor=actor, once=once(request, actor))
     except SlotTaken as taken:
         raise _with_alternatives(taken, offer) from None
-    return _done(done, _appointment_out(done.appointment), status=201)
+    return answers.written(answers.appointment(done.appointment), status=201, replayed=done.replayed)
 
 
 @api.get("/appointments", response={200: shapes.AppointmentsOut, PROBLEMS: shapes.ProblemOut}, tags=["appointments"])
@@ -294,7 +170,7 @@ def appointments(request: HttpRequest, query: Query[shapes.AppointmentsQuery]) -
     )
     page = found[: query.limit]
     following = str(page[-1].id) if len(found) > query.limit else None
-    return _json({"items": [_appointment_out(a) for a in page], "next": following})
+    return answers.as_json({"items": [answers.appointment(a) for a in page], "next": following})
 
 
 @api.get(
@@ -304,7 +180,7 @@ def appointment(request: HttpRequest, appointment_id: str, query: Query[shapes.A
     """One appointment. `expand=history` adds what happened to it, `expand=patient` the details given when it was booked."""
     claims = staff(request, "read")
     found, history, sealed = queries.appointment(_id(appointment_id), clinic=claims.clinic)
-    answer = _appointment_out(found)
+    answer = answers.appointment(found)
     if "history" in query.expand:
         answer["history"] = history
     if "patient" in query.expand and sealed is not None:
@@ -312,7 +188,7 @@ def appointment(request: HttpRequest, appointment_id: str, query: Query[shapes.A
         key = settings.ENV.patient_details_key.get_secret_value()
         answer["patient"] = json.loads(unseal(sealed, key=key, row=found.id.bytes))
         log.info("patient_details_read", extra={"appointment": str(found.id), "by": claims.subject, "role": claims.role})
-    return _json(answer)
+    return answers.as_json(answer)
 
 
 @api.post(
@@ -328,7 +204,7 @@ def reschedule(request: HttpRequest, appointment_id: str, body: shapes.Reschedul
         done = bookings.reschedule(_id(appointment_id), offer, by="clinic", actor=actor, once=once(request, actor))
     except SlotTaken as taken:
         raise _with_alternatives(taken, offer) from None
-    return _done(done, _appointment_out(done.appointment))
+    return answers.written(answers.appointment(done.appointment), replayed=done.replayed)
 
 
 @api.post(
@@ -341,7 +217,7 @@ def cancel(request: HttpRequest, appointment_id: str, body: shapes.CancelIn) -> 
     claims = staff(request, "book")
     actor = Actor(claims.subject, claims.clinic)
     done = bookings.cancel(_id(appointment_id), reason=body.reason, by=body.by, actor=actor, once=once(request, actor))
-    return _done(done, _appointment_out(done.appointment))
+    return answers.written(answers.appointment(done.appointment), replayed=done.replayed)
 
 
 @api.post(
@@ -354,7 +230,7 @@ def move(request: HttpRequest, appointment_id: str, move: Literal["arrive", "sta
     claims = staff(request, "book")
     actor = Actor(claims.subject, claims.clinic)
     done = bookings.move(_id(appointment_id), move, actor=actor, once=once(request, actor))
-    return _done(done, _appointment_out(done.appointment))
+    return answers.written(answers.appointment(done.appointment), replayed=done.replayed)
 
 
 # --- calendars ----------------------------------------------------------------------------------------------------------
@@ -368,29 +244,7 @@ def snapshot(request: HttpRequest, calendar: str, query: Query[shapes.RangeQuery
     etag = f'"{found.version}"'
     if request.headers.get("If-None-Match") == etag:
         return HttpResponse(status=304, headers={"ETag": etag})
-    booked = [a for a in found.appointments if a.status != Status.HELD]
-    held = [a for a in found.appointments if a.status == Status.HELD and a.expires_at is not None]
-    response = _json(
-        {
-            "epoch": str(found.epoch),
-            "version": found.version,
-            "calendar": str(found.calendar.uid),
-            "zone": found.calendar.hours.zone,
-            "appointments": [_appointment_out(a) for a in booked],
-            "holds": [
-                {
-                    "id": str(a.id),
-                    **_interval_out(Interval(a.start, a.end)),
-                    "status": a.status.value,
-                    "visit_type": str(visit_type_uid(a.visit_type)),
-                    "calendars": [str(calendar_uid(calendar)) for calendar in a.calendars],
-                    "expires_at": in_zone(a.expires_at or 0, "UTC"),
-                }
-                for a in held
-            ],
-            "open": [_interval_out(interval) for interval in found.open],
-        }
-    )
+    response = answers.as_json(answers.snapshot(found))
     response["ETag"] = etag
     return response
 
@@ -400,13 +254,13 @@ def changes(request: HttpRequest, calendar: str, query: Query[shapes.ChangesQuer
     """What happened to a calendar after a version, in order, without a hole."""
     claims = staff(request, "read")
     epoch, version, events = queries.changes(as_id(calendar), since=query.since, limit=query.limit, clinic=claims.clinic)
-    return _json({"epoch": str(epoch), "version": version, "events": events})
+    return answers.as_json({"epoch": str(epoch), "version": version, "events": events})
 
 
 @api.put("/calendars/{calendar}/hours", response={200: shapes.VersionOut, PROBLEMS: shapes.ProblemOut}, tags=["calendars"])
 def set_hours(request: HttpRequest, calendar: str, body: shapes.WeekIn) -> HttpResponse:
     """Replaces the weekly opening hours."""
-    rules = _own_calendar(request, calendar)
+    _, rules = _own_calendar(request, calendar)
     hours = [
         OpeningHours(
             rule.weekday,
@@ -417,24 +271,30 @@ def set_hours(request: HttpRequest, calendar: str, body: shapes.WeekIn) -> HttpR
         )
         for rule in body.hours
     ]
-    return _json({"version": openings.set_hours(rules.id, hours)})
+    return answers.as_json({"version": openings.set_hours(rules.id, hours)})
 
 
 @api.post("/calendars/{calendar}/exceptions", response={201: shapes.ExceptionOut, PROBLEMS: shapes.ProblemOut}, tags=["calendars"])
 def add_exception(request: HttpRequest, calendar: str, body: shapes.ExceptionIn) -> HttpResponse:
     """Opens or closes a calendar for one interval, whatever the weekly hours say."""
-    rules = _own_calendar(request, calendar)
+    claims, rules = _own_calendar(request, calendar)
     visit_type = queries.visit_type_by_uid(as_id(body.visit_type), clinic=rules.clinic).id if body.visit_type else None
     during = Interval(body.start, body.end)
-    uid, version = openings.add_exception(rules.id, OpeningException(during, body.open, body.capacity, visit_type))
-    answer = {"id": str(uid), **_interval_out(during), "open": body.open, "capacity": body.capacity, "version": version}
-    return _json(answer, status=201)
+    added = openings.add_exception(
+        rules.id,
+        OpeningException(during, body.open, body.capacity, visit_type),
+        once=once(request, Actor(claims.subject, claims.clinic)),
+    )
+    given = {"open": body.open, "capacity": body.capacity}
+    answer = {"id": str(added.uid), **answers.interval(during), **given, "version": added.version}
+    return answers.written(answer, status=201, replayed=added.replayed)
 
 
 @api.delete("/calendars/{calendar}/exceptions/{exception}", response={204: None, PROBLEMS: shapes.ProblemOut}, tags=["calendars"])
 def remove_exception(request: HttpRequest, calendar: str, exception: str) -> HttpResponse:
     """Takes an exception back."""
-    openings.remove_exception(_own_calendar(request, calendar).id, _id(exception))
+    _, rules = _own_calendar(request, calendar)
+    openings.remove_exception(rules.id, _id(exception))
     return HttpResponse(status=204)
 
 
@@ -448,12 +308,12 @@ def _id(text: str) -> UUID:
     return known
 
 
-def _own_calendar(request: HttpRequest, calendar: str) -> CalendarRules:
+def _own_calendar(request: HttpRequest, calendar: str) -> tuple[Claims, CalendarRules]:
     claims = staff(request, "configure")
     rules = queries.calendar_by_uid(as_id(calendar))
     if rules.clinic_slug != claims.clinic:
         raise NotFound("No such calendar.")
-    return rules
+    return claims, rules
 
 
 def _offer(choice: shapes.SlotChoice) -> Offer:
@@ -505,100 +365,8 @@ def _date(text: str | None, param: str) -> date | None:
         raise ValidationFailed("This date does not exist.", param=param) from None
 
 
-# --- to the wire --------------------------------------------------------------------------------------------------------
-
-
-def _json(answer: Any, *, status: int = 200) -> HttpResponse:
-    return HttpResponse(json.dumps(answer, separators=(",", ":")), status=status, content_type="application/json")
-
-
-def _done(done: Done, answer: dict[str, Any], *, status: int = 200) -> HttpResponse:
-    response = _json(answer, status=status)
-    if done.replayed:
-        response["Idempotent-Replayed"] = "true"
-    return response
-
-
-def _interval_out(interval: Interval) -> dict[str, str]:
-    return {"start": in_zone(interval.start, "UTC"), "end": in_zone(interval.end, "UTC")}
-
-
-def _hold_out(held: Appointment, offer: Offer) -> dict[str, Any]:
-    return {
-        "id": str(held.id),
-        "slot": offer.token(),
-        **_interval_out(Interval(held.start, held.end)),
-        "calendar": str(calendar_uid(held.calendar)),
-        "calendars": [str(calendar_uid(calendar)) for calendar in held.calendars],
-        "expires_at": in_zone(held.expires_at or held.created_at, "UTC"),
-        "secret": hold_secret(held.id),
-        "version": held.version,
-    }
-
-
-def _appointment_out(appointment: Appointment) -> dict[str, Any]:
-    a = appointment
-    answer = {
-        "id": str(a.id),
-        "clinic": clinic_slug(a.clinic),
-        "calendar": str(calendar_uid(a.calendar)),
-        "calendars": [str(calendar_uid(calendar)) for calendar in a.calendars],
-        "visit_type": str(visit_type_uid(a.visit_type)),
-        "status": a.status.value,
-        **_interval_out(Interval(a.start, a.end)),
-        "patient": {"id": a.patient_id} if a.patient_id else None,
-        "modality": a.modality,
-        "state": a.state,
-        "version": a.version,
-        "created_at": in_zone(a.created_at, "UTC"),
-    }
-    return answer | {"expires_at": in_zone(a.expires_at, "UTC")} if a.expires_at is not None else answer
-
-
-def _slots_out(found: queries.Found, zone: str) -> list[dict[str, Any]]:
-    known = {day.rules.id: day.rules for day in found.days}
-    return [_slot_out(offer, [known[key] for key in offer.calendars], zone) for offer in found.offers]
-
-
-def _slot_out(offer: Offer, calendars: list[CalendarRules], zone: str) -> dict[str, Any]:
-    location = next((c.location for c in calendars if c.location is not None), None)
-    return {
-        "slot": offer.token(),
-        "start": in_zone(offer.start, zone),
-        "end": in_zone(offer.end, zone),
-        "calendar": str(calendars[0].uid),
-        "calendars": [str(c.uid) for c in calendars],
-        "modality": offer.modality,
-        "capacity": offer.capacity,
-        "location": str(location) if location else None,
-    }
-
-
-def _visit_type_out(rules: VisitTypeRules) -> dict[str, Any]:
-    return {
-        "id": str(rules.uid),
-        "name": rules.name,
-        "duration_minutes": rules.visit.duration // 60 if rules.visit.duration is not None else None,
-        "modalities": list(rules.modalities),
-        "needs": list(rules.needs),
-        "calendars": [str(calendar_uid(calendar)) for calendar in rules.calendars],
-    }
-
-
-def _calendar_out(rules: CalendarRules) -> dict[str, Any]:
-    return {
-        "id": str(rules.uid),
-        "name": rules.name,
-        "kind": rules.kind,
-        "zone": rules.hours.zone,
-        "specialty": rules.specialty,
-        "states": sorted(rules.states),
-        "location": str(rules.location) if rules.location else None,
-    }
-
-
 def _with_alternatives(taken: SlotTaken, offer: Offer) -> SlotTaken:
-    taken.alternatives = tuple(_slots_out(queries.alternatives(offer), "UTC"))
+    taken.alternatives = tuple(answers.slots(queries.alternatives(offer), "UTC"))
     return taken
 
 

@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import connection
 
 from apps.kernel.ids import new_id
-from apps.kernel.problems import NotFound, ValidationFailed
+from apps.kernel.problems import IdempotencyInProgress, NotFound, ValidationFailed
 from engine import outbox, rows
 from engine.errors import (
     CalendarBusy,
@@ -62,7 +62,8 @@ def _take(
     hold_id, digest = new_id(), once.digest if once else ""
     keys = gate_keys(offer.clinic, offer.calendars, offer.start)
     in_the_way = gate.claim(keys, hold_id, digest=digest, capacities=[offer.capacity, *[1] * (len(keys) - 1)])
-    if in_the_way is not None and not (digest and in_the_way.endswith(digest)):
+    repeated = in_the_way is not None and digest != "" and in_the_way.endswith(digest)
+    if in_the_way is not None and not repeated:
         return _refused_at_the_gate(in_the_way, once)
     try:
         done = _retry_after_expiry(
@@ -70,6 +71,11 @@ def _take(
         )
     except SlotTaken:
         gate.refuse(keys, hold_id)
+        raise
+    except CalendarBusy:
+        gate.release(keys, hold_id, committed=False)
+        if repeated:  # what it waited for in vain is most likely itself
+            raise IdempotencyInProgress() from None
         raise
     except BaseException:
         gate.release(keys, hold_id, committed=False)
@@ -147,8 +153,8 @@ def _take_once(
 
 def confirm(hold_id: UUID, *, patient: Patient, state: str, actor: Actor, once: Once | None = None) -> Done:
     """Makes a hold an appointment. Raises HoldExpired, IllegalTransition, NotLicensedInState, NotFound, CalendarBusy."""
-    with appointment_locked(hold_id) as (transaction, locked):
-        seen = rows.read_appointment(transaction, hold_id, locked, actor=actor, once=once)
+    with appointment_locked(hold_id) as transaction:
+        seen = rows.read_appointment(transaction, hold_id, actor=actor, once=once)
         if seen.replay:
             return seen.replay
         if seen.appointment.status == Status.EXPIRED or rows.is_overdue(seen):
@@ -169,8 +175,8 @@ def confirm(hold_id: UUID, *, patient: Patient, state: str, actor: Actor, once: 
 
 def extend(hold_id: UUID, *, seconds: int, actor: Actor, once: Once | None = None) -> Done:
     """Gives a hold `seconds` more, once, up to `LONGEST_HOLD_S` in all. Raises HoldExpired, IllegalTransition, NotFound."""
-    with appointment_locked(hold_id) as (transaction, locked):
-        seen = rows.read_appointment(transaction, hold_id, locked, actor=actor, once=once)
+    with appointment_locked(hold_id) as transaction:
+        seen = rows.read_appointment(transaction, hold_id, actor=actor, once=once)
         if seen.replay:
             return seen.replay
         held = seen.appointment
@@ -187,8 +193,8 @@ def extend(hold_id: UUID, *, seconds: int, actor: Actor, once: Once | None = Non
 
 def release(hold_id: UUID, *, actor: Actor) -> Done:
     """Gives a hold back before it runs out; giving it back twice is the same as once. Raises NotFound, IllegalTransition."""
-    with appointment_locked(hold_id) as (transaction, locked):
-        seen = rows.read_appointment(transaction, hold_id, locked, actor=actor)
+    with appointment_locked(hold_id) as transaction:
+        seen = rows.read_appointment(transaction, hold_id, actor=actor)
         if seen.appointment.status in (Status.CANCELLED, Status.EXPIRED):
             return Done(seen.appointment, replayed=True)
         changed = _change(transaction, seen, _moved(seen, "release"), MOVES["release"].event, actor=actor)
@@ -199,8 +205,8 @@ def release(hold_id: UUID, *, actor: Actor) -> Done:
 def expire(hold_id: UUID) -> Done | None:
     """Ends a hold that has run out; None when it has not, or is not a hold any more."""
     actor = Actor("system")
-    with appointment_locked(hold_id) as (transaction, locked):
-        seen = rows.read_appointment(transaction, hold_id, locked, actor=actor)
+    with appointment_locked(hold_id) as transaction:
+        seen = rows.read_appointment(transaction, hold_id, actor=actor)
         if not rows.is_overdue(seen):
             return None
         changed = _change(transaction, seen, _moved(seen, "expire"), MOVES["expire"].event, actor=actor)
@@ -213,8 +219,8 @@ def expire(hold_id: UUID) -> Done | None:
 
 def move(appointment_id: UUID, name: str, *, actor: Actor, once: Once | None = None) -> Done:
     """One of the visit's moves: "arrive", "start", "complete", "no-show". Raises IllegalTransition, NotFound."""
-    with appointment_locked(appointment_id) as (transaction, locked):
-        seen = rows.read_appointment(transaction, appointment_id, locked, actor=actor, once=once)
+    with appointment_locked(appointment_id) as transaction:
+        seen = rows.read_appointment(transaction, appointment_id, actor=actor, once=once)
         if seen.replay:
             return seen.replay
         changed = _change(transaction, seen, _moved(seen, name), MOVES[name].event, actor=actor, once=once)
@@ -227,8 +233,8 @@ def cancel(appointment_id: UUID, *, reason: str, by: str, actor: Actor, once: On
 
     The reason stays in the appointment's history, which never leaves the engine's database but by its own API.
     """
-    with appointment_locked(appointment_id) as (transaction, locked):
-        seen = rows.read_appointment(transaction, appointment_id, locked, actor=actor, once=once)
+    with appointment_locked(appointment_id) as transaction:
+        seen = rows.read_appointment(transaction, appointment_id, actor=actor, once=once)
         if seen.replay:
             return seen.replay
         if by == "patient":
@@ -249,8 +255,8 @@ def reschedule(appointment_id: UUID, offer: Offer, *, by: str, actor: Actor, onc
 
 
 def _reschedule_once(appointment_id: UUID, offer: Offer, *, by: str, actor: Actor, once: Once | None) -> Done:
-    with appointment_locked(appointment_id, and_calendars=offer.calendars) as (transaction, locked):
-        old = rows.read_appointment(transaction, appointment_id, locked, actor=actor, once=once, and_calendars=offer.calendars)
+    with appointment_locked(appointment_id, and_calendars=offer.calendars) as transaction:
+        old = rows.read_appointment(transaction, appointment_id, actor=actor, once=once)
         if old.replay:
             return old.replay
         if old.appointment.status not in CAN_BE_MOVED:

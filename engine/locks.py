@@ -124,15 +124,21 @@ def calendars_locked(calendars: Iterable[int]) -> Iterator[Transaction]:
 
 
 @contextmanager
-def appointment_locked(appointment: UUID, *, and_calendars: Iterable[int] = ()) -> Iterator[tuple[Transaction, frozenset[int]]]:
-    """The same for the calendars of an appointment, and others; gives them too, none when there is no such appointment.
+def appointment_locked(appointment: UUID, *, and_calendars: Iterable[int] = ()) -> Iterator[Transaction]:
+    """The same for the calendars of an appointment, and others; of none when there is no such appointment.
 
-    The appointment may have been moved between the look and the lock: the caller compares with what it reads afterwards.
+    The appointment may have been moved between the look and the lock: the caller compares its calendars with `LOCKED`.
     """
     keys = "SELECT DISTINCT key FROM engine_appointment, unnest(calendars || %s::integer[]) AS key WHERE id = %s ORDER BY key"
-    lock = f"SELECT key, pg_advisory_xact_lock({NAMESPACE_CALENDAR}, key) FROM ({keys})"
-    with _transaction(Statement(lock, (list(and_calendars), appointment))) as transaction:
-        yield transaction, frozenset(row[0] for row in transaction.ask())
+    locks = f"SELECT key, pg_advisory_xact_lock({NAMESPACE_CALENDAR}, key) FROM ({keys})"
+    # The transaction itself remembers what it locked, so that look, locks and the read after them are one message.
+    remembered = f"SELECT set_config('engine.locked', coalesce(array_agg(key), '{{}}')::text, true) FROM ({locks})"
+    with _transaction(Statement(remembered, (list(and_calendars), appointment))) as transaction:
+        yield transaction
+
+
+LOCKED = "current_setting('engine.locked')::integer[]"
+"""SQL: the keys of the calendars that `appointment_locked` locked in this transaction."""
 
 
 def lock_statement(keys: Sequence[int]) -> Statement:
@@ -211,8 +217,8 @@ _SKIPPED_S = 1.0
 _TRY_MS = 10_000
 # How long a slot that the database refused is refused without asking it again.
 _FULL_MS = 1_000
-# How long it is remembered that a request was granted: as long as a hold can last.
-_GRANTED_MS = 900_000
+# How long it is remembered that a request was granted: as long as its Idempotency-Key is.
+_GRANTED_MS = 24 * 3600 * 1000
 
 
 class Gate:

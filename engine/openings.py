@@ -4,31 +4,56 @@ What is booked stays booked; a screen shows the conflict, and people decide.
 """
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from apps.kernel.ids import new_id
 from apps.kernel.problems import NotFound, ValidationFailed
-from engine import outbox
+from engine import outbox, rows
 from engine.locks import Statement, Transaction, calendars_locked, gate
+from engine.rows import Once
 from engine.scheduling.hours import LONGEST_OPENING, OpeningException, OpeningHours
 from engine.scheduling.lifecycle import Event
 
 
+class Added(NamedTuple):
+    """An exception's id and the calendar's version with it; `replayed` when an earlier request with the same key had added it."""
+
+    uid: UUID
+    version: int
+    replayed: bool = False
+
+
+class _Seen(NamedTuple):
+    """A calendar under its lock, and what was kept of an earlier request with the same Idempotency-Key."""
+
+    now: int
+    version: int
+    kept: list[Any]
+
+
+_CALENDAR = """
+SELECT floor(extract(epoch FROM clock_timestamp()))::bigint, c.version, k.fingerprint, k.result
+FROM engine_calendar c LEFT JOIN engine_idempotencykey k ON k.scope = %s AND k.key = %s WHERE c.id = %s
+"""
+
+
 def set_hours(calendar: int, hours: Sequence[OpeningHours]) -> int:
     """Replaces the weekly hours; answers the calendar's new version. Raises NotFound, CalendarBusy."""
-    rows = [(calendar, h.weekday, h.opens, h.closes, h.valid_from, h.valid_until) for h in hours]
-    values = ", ".join(["(%s, %s, %s, %s, %s, %s)"] * len(rows))
+    week = [(calendar, h.weekday, h.opens, h.closes, h.valid_from, h.valid_until) for h in hours]
+    values = ", ".join(["(%s, %s, %s, %s, %s, %s)"] * len(week))
     columns = "calendar_id, weekday, opens, closes, valid_from, valid_until"
-    insert = Statement(f"INSERT INTO engine_openinghours ({columns}) VALUES {values}", [value for row in rows for value in row])
+    insert = Statement(f"INSERT INTO engine_openinghours ({columns}) VALUES {values}", [value for rule in week for value in rule])
     delete = Statement("DELETE FROM engine_openinghours WHERE calendar_id = %s", (calendar,))
     with calendars_locked([calendar]) as transaction:
-        version = _change(transaction, calendar, delete, *([insert] if rows else []))
+        seen = _read(transaction, calendar)
+        _commit(transaction, calendar, seen, delete, *([insert] if week else []))
     gate.ring()
-    return version
+    return seen.version + 1
 
 
-def add_exception(calendar: int, exception: OpeningException) -> tuple[UUID, int]:
-    """Opens or closes one interval; answers (id, the calendar's new version). Raises NotFound, ValidationFailed, CalendarBusy."""
+def add_exception(calendar: int, exception: OpeningException, *, once: Once | None = None) -> Added:
+    """Opens or closes one interval. Raises NotFound, ValidationFailed, CalendarBusy, IdempotencyMismatch."""
     if exception.open and exception.during.end - exception.during.start > LONGEST_OPENING:
         raise ValidationFailed("An opening is at most 24 hours long; what is longer is hours.", param="end")
     uid, (start, end) = new_id(), exception.during
@@ -38,9 +63,13 @@ def add_exception(calendar: int, exception: OpeningException) -> tuple[UUID, int
         (uid, calendar, start, end, exception.open, exception.capacity, exception.visit_type),
     )
     with calendars_locked([calendar]) as transaction:
-        version = _change(transaction, calendar, insert)
+        seen = _read(transaction, calendar, once)
+        if seen.kept:
+            return Added(UUID(seen.kept[0]), seen.kept[1], replayed=True)
+        version = seen.version + 1
+        _commit(transaction, calendar, seen, insert, *rows.keep(once, [uid, version], seen.now))
     gate.ring()
-    return uid, version
+    return Added(uid, version)
 
 
 def remove_exception(calendar: int, exception: UUID) -> int:
@@ -49,20 +78,26 @@ def remove_exception(calendar: int, exception: UUID) -> int:
     with calendars_locked([calendar]) as transaction:
         if not transaction.ask(Statement("SELECT 1 FROM engine_openingexception WHERE calendar_id = %s AND uid = %s", mine)):
             raise NotFound("No such exception.")
-        delete = Statement("DELETE FROM engine_openingexception WHERE calendar_id = %s AND uid = %s", mine)
-        version = _change(transaction, calendar, delete)
+        seen = _read(transaction, calendar)
+        _commit(
+            transaction, calendar, seen, Statement("DELETE FROM engine_openingexception WHERE calendar_id = %s AND uid = %s", mine)
+        )
     gate.ring()
-    return version
+    return seen.version + 1
 
 
-def _change(transaction: Transaction, calendar: int, *writes: Statement) -> int:
-    rows = transaction.ask(Statement("SELECT version FROM engine_calendar WHERE id = %s", (calendar,)))
-    if not rows:
+def _read(transaction: Transaction, calendar: int, once: Once | None = None) -> _Seen:
+    scope, key = (once.scope, once.key) if once else (None, None)
+    found = transaction.ask(Statement(_CALENDAR, (scope, key, calendar)))
+    if not found:
         raise NotFound("No such calendar.")
-    version = int(rows[0][0])
+    now, version, fingerprint, result = found[0]
+    return _Seen(now, version, rows.kept(once, fingerprint, result) if once and fingerprint is not None else [])
+
+
+def _commit(transaction: Transaction, calendar: int, seen: _Seen, *writes: Statement) -> None:
     transaction.commit(
         *writes,
         Statement("UPDATE engine_calendar SET rules = rules + 1 WHERE id = %s", (calendar,)),
-        *outbox.record({calendar: version}, Event.HOURS_CHANGED, {}, appointment=None),
+        *outbox.record({calendar: seen.version}, Event.HOURS_CHANGED, {}, appointment=None),
     )
-    return version + 1

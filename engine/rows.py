@@ -17,7 +17,7 @@ from apps.kernel.problems import IdempotencyMismatch, NotFound
 from apps.kernel.sealing import seal
 from engine import outbox
 from engine.errors import CalendarBusy
-from engine.locks import Statement, Transaction
+from engine.locks import LOCKED, Statement, Transaction
 from engine.offers import Offer
 from engine.rules import CalendarRules, VisitTypeRules, calendar_rules, visit_type_rules
 from engine.scheduling.intervals import Interval
@@ -144,32 +144,24 @@ COLUMNS = (
 _APPOINTMENT = f"""
 SELECT floor(extract(epoch FROM clock_timestamp()))::bigint,
        (SELECT revision FROM engine_visittype WHERE id = a.visit_type_id), k.fingerprint, k.result,
-       (SELECT array_agg(ARRAY[c.id, c.version, c.rules]) FROM engine_calendar c WHERE c.id = ANY(a.calendars || %s::integer[])),
+       (SELECT array_agg(ARRAY[c.id, c.version, c.rules]) FROM engine_calendar c WHERE c.id = ANY({LOCKED})),
        {", ".join(f"a.{column}" if "(" not in column else column for column in COLUMNS)}
 FROM engine_appointment a LEFT JOIN engine_idempotencykey k ON k.scope = %s AND k.key = %s
 WHERE a.id = %s
 """
 
 
-def read_appointment(
-    transaction: Transaction,
-    appointment_id: UUID,
-    locked: frozenset[int],
-    *,
-    actor: Actor,
-    once: Once | None = None,
-    and_calendars: Iterable[int] = (),
-) -> SeenAppointment:
-    """What is known of an appointment whose calendars are `locked`, with the versions of its calendars and of others.
+def read_appointment(transaction: Transaction, appointment_id: UUID, *, actor: Actor, once: Once | None = None) -> SeenAppointment:
+    """What is known of an appointment under the locks of its calendars, with the versions of all that are locked.
 
     Raises NotFound, CalendarBusy, IdempotencyMismatch.
     """
-    if not locked:
-        raise NotFound()
     scope, key = (once.scope, once.key) if once else (None, None)
-    rows = transaction.ask(Statement(_APPOINTMENT, (list(and_calendars), scope, key, appointment_id)))
+    rows = transaction.ask(Statement(_APPOINTMENT, (scope, key, appointment_id)))
+    if not rows:
+        raise NotFound()
     now, revision, fingerprint, result, calendars, *columns = rows[0]
-    appointment = from_row(columns)
+    appointment, locked = from_row(columns), {id_ for id_, _, _ in calendars or ()}
     # Moved to other calendars between the look and the lock: as rare as it is harmless to ask again.
     if not locked.issuperset(appointment.calendars):
         raise CalendarBusy()
@@ -246,22 +238,31 @@ def record(
 
 
 def remember(once: Once | None, appointment: Appointment, now: int) -> list[Statement]:
+    return keep(once, [getattr(appointment, name) for name in _FIELDS], now)
+
+
+def keep(once: Once | None, result: list[Any], now: int) -> list[Statement]:
+    """Keeps the result of a write for whoever repeats the request; `kept` gives it back."""
     if once is None:
         return []
-    result = json.dumps([getattr(appointment, name) for name in _FIELDS], default=str)
     return [
         Statement(
             "INSERT INTO engine_idempotencykey (scope, key, fingerprint, result, at) VALUES (%s, %s, %s, %s, %s)",
-            (once.scope, once.key, once.fingerprint, result, at(now)),
+            (once.scope, once.key, once.fingerprint, json.dumps(result, default=str), at(now)),
         )
     ]
 
 
-def as_replay(once: Once, fingerprint: bytes, result: Any) -> Done:
+def kept(once: Once, fingerprint: bytes, result: Any) -> list[Any]:
+    """The result of the first request with this key. Raises IdempotencyMismatch when that was another request."""
     if bytes(fingerprint) != once.fingerprint:
         raise IdempotencyMismatch()
-    stored = json.loads(result) if isinstance(result, str) else result
-    return Done(from_row([UUID(stored[0]), *stored[1:]]), replayed=True)
+    return list(json.loads(result) if isinstance(result, str) else result)
+
+
+def as_replay(once: Once, fingerprint: bytes, result: Any) -> Done:
+    id_, *rest = kept(once, fingerprint, result)
+    return Done(from_row([UUID(id_), *rest]), replayed=True)
 
 
 def sealed(patient: Patient | None, appointment_id: UUID) -> bytes | None:

@@ -154,8 +154,8 @@ def _add(*, open_: bool) -> Callable[[Practice], Act]:
 
 
 def _remove_exception(practice: Practice) -> Act:
-    exception, _ = openings.add_exception(practice.doctor.id, _exception(open_=False))
-    return lambda: openings.remove_exception(practice.doctor.id, exception)
+    added = openings.add_exception(practice.doctor.id, _exception(open_=False))
+    return lambda: openings.remove_exception(practice.doctor.id, added.uid)
 
 
 # --- the table ------------------------------------------------------------------------------------------------------------

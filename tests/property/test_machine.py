@@ -427,8 +427,8 @@ class BookingMachine(RuleBasedStateMachine):
             return  # which of two sessions at once a visit is in is nobody's promise
         during = Interval(self.midnight + hours[0] * HOUR, self.midnight + hours[1] * HOUR)
         places, only_for = (PLACES, self.kinds["session"].id) if special.session else (1, None)
-        uid, _ = openings.add_exception(self.calendars[calendar].id, OpeningException(during, special.open, places, only_for))
-        self.model.specials[calendar][uid] = special
+        added = openings.add_exception(self.calendars[calendar].id, OpeningException(during, special.open, places, only_for))
+        self.model.specials[calendar][added.uid] = special
         self.model.versions[calendar] += 1
 
     # --- looking

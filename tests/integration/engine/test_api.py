@@ -1,15 +1,21 @@
 """The door: who may ask, what is refused and how, and that a refusal changes nothing."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 from uuid import uuid4
 
+import psycopg2.extensions
 import pytest
 from django.db import connection
 from django.test import Client
 
+from apps.kernel.limits import Limit
 from engine import models
+from engine.locks import gate, gate_keys
+from engine.offers import parse
+from engine.rows import Once
 from engine.shapes import in_zone
 from tests.practice import DAY, Practice, make_practice, tomorrow
 
@@ -205,6 +211,34 @@ def test_a_key_is_its_owners_alone(http: Client, desk: Client, practice: Practic
     assert post(desk, "/holds", {"slot": two["slot"]}, idempotency_key="k").status_code == 201
 
 
+def test_a_key_that_could_be_guessed_counts_for_its_address_only(http: Client, practice: Practice) -> None:
+    body = {"slot": slots_of(http, practice)[0]["slot"]}
+    long = "a-key-that-nobody-guesses"
+
+    mine = post(http, "/holds", body, idempotency_key="1", x_forwarded_for="192.0.2.1")
+    again = post(http, "/holds", body, idempotency_key="1", x_forwarded_for="192.0.2.1")
+
+    assert mine.status_code == 201
+    assert again.json() == mine.json()
+    refused(post(http, "/holds", body, idempotency_key="1", x_forwarded_for="192.0.2.2"), 409, "slot_taken")
+    body = {"slot": slots_of(http, practice)[1]["slot"]}
+    held = post(http, "/holds", body, idempotency_key=long, x_forwarded_for="192.0.2.1")
+    assert post(http, "/holds", body, idempotency_key=long, x_forwarded_for="192.0.2.2").json() == held.json()
+
+
+def test_an_exception_is_added_once_however_often_it_is_sent(practice: Practice, token: Callable[..., str]) -> None:
+    admin = Client(headers={"authorization": f"Bearer {token('harbor', role='clinic_admin')}"})
+    path = f"/calendars/{practice.doctor.uid}/exceptions"
+    closed = {"start": in_zone(tomorrow(), "UTC"), "end": in_zone(tomorrow() + 3600, "UTC"), "open": False}
+
+    first = post(admin, path, closed, idempotency_key="k")
+    again = post(admin, path, closed, idempotency_key="k")
+
+    assert (again.status_code, again.json(), again["Idempotent-Replayed"]) == (201, first.json(), "true")
+    assert models.OpeningException.objects.count() == 1
+    refused(post(admin, path, {**closed, "open": True}, idempotency_key="k"), 422, "idempotency_mismatch")
+
+
 @pytest.mark.parametrize("key", ["", "x" * 129, "with space", "tab\t", "ünïcode"])
 def test_a_key_is_visible_ascii(http: Client, practice: Practice, key: str) -> None:
     body = {"slot": slots_of(http, practice)[0]["slot"]}
@@ -327,9 +361,7 @@ def test_the_session_cookie_is_as_good_as_a_token_but_needs_the_csrf_header(prac
 def test_a_public_caller_is_limited_and_told_for_how_long(
     http: Client, practice: Practice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "engine.api.PUBLIC_WRITE", __import__("apps.kernel.limits", fromlist=["Limit"]).Limit("t" + uuid4().hex, 2, 60)
-    )
+    monkeypatch.setattr("engine.api.PUBLIC_WRITE", Limit("t" + uuid4().hex, 2, 60))
     offers = slots_of(http, practice)
 
     answers = [post(http, "/holds", {"slot": offers[n]["slot"]}) for n in range(3)]
@@ -665,29 +697,42 @@ def test_changes_that_are_no_longer_kept_are_gone(desk: Client, practice: Practi
 # --- faults of ours -----------------------------------------------------------------------------------------------------
 
 
-def test_a_locked_calendar_is_busy_not_broken(desk: Client, practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
-    import psycopg2
-
-    slot = next(s for s in slots_of(desk, practice) if s["calendar"] == str(practice.doctor.uid))
-    settings = connection.settings_dict
-    other = psycopg2.connect(
-        host=settings["HOST"], port=settings["PORT"], dbname=settings["NAME"], user=settings["USER"], password=settings["PASSWORD"]
-    )
+@pytest.fixture
+def locked(practice: Practice) -> Iterator[psycopg2.extensions.connection]:
+    """Somebody else's connection, which has the doctor's calendar locked; here nobody waits long."""
+    place = {name: connection.settings_dict[name.upper()] for name in ("host", "port", "user", "password")}
     with connection.cursor() as cursor:
         cursor.execute("SET lock_timeout = '50ms'")
-    try:
+    with closing(psycopg2.connect(dbname=connection.settings_dict["NAME"], **place)) as other:
         with other.cursor() as holder:
             holder.execute("SELECT pg_advisory_xact_lock(1, %s)", [practice.doctor.id])
+        yield other
+    connection.close()
 
-        problem = refused(post(desk, "/holds", {"slot": slot["slot"]}), 503, "calendar_busy")
-        assert problem["retryable"]
-        assert problem["retry_after"] == 1
 
-        other.rollback()
-        assert post(desk, "/holds", {"slot": slot["slot"]}).status_code == 201
-    finally:
-        other.close()
-        connection.close()
+def test_a_locked_calendar_is_busy_not_broken(desk: Client, practice: Practice, locked: psycopg2.extensions.connection) -> None:
+    slot = next(s for s in slots_of(desk, practice) if s["calendar"] == str(practice.doctor.uid))
+
+    problem = refused(post(desk, "/holds", {"slot": slot["slot"]}), 503, "calendar_busy")
+    locked.rollback()
+
+    assert (problem["retryable"], problem["retry_after"]) == (True, 1)
+    assert post(desk, "/holds", {"slot": slot["slot"]}).status_code == 201
+
+
+def test_a_request_that_is_sent_again_while_it_runs_is_told_so(
+    desk: Client, practice: Practice, locked: psycopg2.extensions.connection
+) -> None:
+    slot = next(s for s in slots_of(desk, practice) if s["calendar"] == str(practice.doctor.uid))
+    key = uuid4().hex
+    offer, first = parse(slot["slot"]), Once("harbor:test:front_desk", key, b"")
+    gate.claim(gate_keys(offer.clinic, offer.calendars, offer.start), uuid4(), digest=first.digest, capacities=[1])
+
+    problem = refused(post(desk, "/holds", {"slot": slot["slot"]}, idempotency_key=key), 409, "idempotency_in_progress")
+    locked.rollback()
+
+    assert problem["retryable"]
+    assert post(desk, "/holds", {"slot": slot["slot"]}, idempotency_key=key).status_code == 201
 
 
 def test_a_database_that_is_gone_is_unavailable(desk: Client, practice: Practice) -> None:

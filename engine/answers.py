@@ -1,0 +1,143 @@
+"""How the engine's facts look on the wire: the answers of /api/engine/v1, as `shapes` documents them."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from django.http import HttpResponse
+
+from engine import queries
+from engine.callers import hold_secret
+from engine.models import Clinic, Location
+from engine.offers import Offer
+from engine.rules import CalendarRules, VisitTypeRules, calendar_uid, clinic_slug, visit_type_uid
+from engine.scheduling.intervals import Interval
+from engine.scheduling.lifecycle import Appointment, Status
+from engine.shapes import in_zone
+
+
+def as_json(answer: Any, *, status: int = 200) -> HttpResponse:
+    return HttpResponse(json.dumps(answer, separators=(",", ":")), status=status, content_type="application/json")
+
+
+def written(answer: dict[str, Any], *, status: int = 200, replayed: bool) -> HttpResponse:
+    """The answer to a write; `replayed` when an earlier request with the same Idempotency-Key had done it."""
+    response = as_json(answer, status=status)
+    if replayed:
+        response["Idempotent-Replayed"] = "true"
+    return response
+
+
+def interval(during: Interval) -> dict[str, str]:
+    return {"start": in_zone(during.start, "UTC"), "end": in_zone(during.end, "UTC")}
+
+
+def hold(held: Appointment, offer: Offer) -> dict[str, Any]:
+    return {
+        "id": str(held.id),
+        "slot": offer.token(),
+        **interval(Interval(held.start, held.end)),
+        "calendar": str(calendar_uid(held.calendar)),
+        "calendars": [str(calendar_uid(calendar)) for calendar in held.calendars],
+        "expires_at": in_zone(held.expires_at or held.created_at, "UTC"),
+        "secret": hold_secret(held.id),
+        "version": held.version,
+    }
+
+
+def appointment(a: Appointment) -> dict[str, Any]:
+    answer = {
+        "id": str(a.id),
+        "clinic": clinic_slug(a.clinic),
+        "calendar": str(calendar_uid(a.calendar)),
+        "calendars": [str(calendar_uid(calendar)) for calendar in a.calendars],
+        "visit_type": str(visit_type_uid(a.visit_type)),
+        "status": a.status.value,
+        **interval(Interval(a.start, a.end)),
+        "patient": {"id": a.patient_id} if a.patient_id else None,
+        "modality": a.modality,
+        "state": a.state,
+        "version": a.version,
+        "created_at": in_zone(a.created_at, "UTC"),
+    }
+    return answer | {"expires_at": in_zone(a.expires_at, "UTC")} if a.expires_at is not None else answer
+
+
+def slots(found: queries.Found, zone: str) -> list[dict[str, Any]]:
+    known = {day.rules.id: day.rules for day in found.days}
+    return [_slot(offer, [known[key] for key in offer.calendars], zone) for offer in found.offers]
+
+
+def _slot(offer: Offer, calendars: list[CalendarRules], zone: str) -> dict[str, Any]:
+    location = next((c.location for c in calendars if c.location is not None), None)
+    return {
+        "slot": offer.token(),
+        "start": in_zone(offer.start, zone),
+        "end": in_zone(offer.end, zone),
+        "calendar": str(calendars[0].uid),
+        "calendars": [str(c.uid) for c in calendars],
+        "modality": offer.modality,
+        "capacity": offer.capacity,
+        "location": str(location) if location else None,
+    }
+
+
+def visit_type(rules: VisitTypeRules) -> dict[str, Any]:
+    return {
+        "id": str(rules.uid),
+        "name": rules.name,
+        "duration_minutes": rules.visit.duration // 60 if rules.visit.duration is not None else None,
+        "modalities": list(rules.modalities),
+        "needs": list(rules.needs),
+        "calendars": [str(calendar_uid(calendar)) for calendar in rules.calendars],
+    }
+
+
+def calendar(rules: CalendarRules) -> dict[str, Any]:
+    return {
+        "id": str(rules.uid),
+        "name": rules.name,
+        "kind": rules.kind,
+        "zone": rules.hours.zone,
+        "specialty": rules.specialty,
+        "states": sorted(rules.states),
+        "location": str(rules.location) if rules.location else None,
+    }
+
+
+def clinic(
+    row: Clinic, types: Iterable[VisitTypeRules], calendars: Iterable[CalendarRules], locations: Iterable[Location]
+) -> dict[str, Any]:
+    columns = ("name", "address", "city", "state", "postal_code", "phone", "zone")
+    return {
+        "slug": row.slug,
+        "name": row.name,
+        "zone": row.zone,
+        "visit_types": [visit_type(rules) for rules in types],
+        "calendars": [calendar(rules) for rules in calendars],
+        "locations": [{"id": str(place.uid)} | {name: getattr(place, name) for name in columns} for place in locations],
+    }
+
+
+def snapshot(found: queries.Snapshot) -> dict[str, Any]:
+    return {
+        "epoch": str(found.epoch),
+        "version": found.version,
+        "calendar": str(found.calendar.uid),
+        "zone": found.calendar.hours.zone,
+        "appointments": [appointment(a) for a in found.appointments if a.status != Status.HELD],
+        "holds": [_held(a) for a in found.appointments if a.status == Status.HELD and a.expires_at is not None],
+        "open": [interval(during) for during in found.open],
+    }
+
+
+def _held(a: Appointment) -> dict[str, Any]:
+    """A hold as others see it: without what proves whose it is."""
+    return {
+        "id": str(a.id),
+        **interval(Interval(a.start, a.end)),
+        "status": a.status.value,
+        "visit_type": str(visit_type_uid(a.visit_type)),
+        "calendars": [str(calendar_uid(calendar)) for calendar in a.calendars],
+        "expires_at": in_zone(a.expires_at or 0, "UTC"),
+    }
