@@ -11,12 +11,16 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
+from prometheus_client import Counter
+
 from realtime.protocol import Close
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _MOST_BYTES = 256 * 1024
 _MOST_FRAMES = 500
+
+CLOSED = Counter("live_closed", "Sockets that this process closed, by code; 4409 is a buffer that overflowed", ["code"])
 
 
 class Frame(NamedTuple):
@@ -93,6 +97,7 @@ class _Direct:
     def close(self, code: Close) -> None:
         if not self._closed:
             self._closed = True
+            CLOSED.labels(int(code)).inc()
             self._protocol.sendClose(code=int(code))
 
     def end(self) -> None:
@@ -119,6 +124,7 @@ class _Queued:
 
     def close(self, code: Close) -> None:
         if self._closer is None:
+            CLOSED.labels(int(code)).inc()
             self._closer = asyncio.create_task(self._close(code))
 
     def end(self) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from urllib.request import urlopen
 from uuid import UUID, uuid4
 
 from redis import Redis
@@ -51,6 +53,12 @@ class Server:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(10)
+
+    def metric(self, name: str) -> float:
+        """The value of a series, labels included, as /metrics writes it; 0 for one that was never counted."""
+        with urlopen(f"{self.url}/metrics") as answer:
+            found = re.search(rf"^{re.escape(name)} (\S+)$", answer.read().decode(), re.MULTILINE)
+        return float(found[1]) if found else 0.0
 
 
 @contextmanager
