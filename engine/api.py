@@ -25,6 +25,7 @@ from apps.kernel.ids import as_id
 from apps.kernel.limits import Limit, Limiter
 from apps.kernel.problems import Forbidden, NotFound, Problem, SecondFactorRequired, Unauthenticated, ValidationFailed
 from apps.kernel.redis import connect
+from apps.kernel.revocations import watched
 from apps.kernel.sealing import unseal
 from apps.kernel.tokens import SESSION_COOKIE, Claims, TokenRefused, Verifier
 from engine import bookings, openings, queries, shapes
@@ -71,7 +72,7 @@ api = NinjaAPI(
 
 @cache
 def _verifier() -> Verifier:
-    return Verifier(settings.ENV.token_jwks_file)
+    return Verifier(settings.ENV.token_jwks_file, revoked=watched(settings.ENV.redis_url.get_secret_value()).reason)
 
 
 @cache

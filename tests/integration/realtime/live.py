@@ -78,8 +78,7 @@ def running(command: list[str], *, port: int, probe: str, log: Path, environ: Ma
 def daphne(log: Path, **environ: str) -> Iterator[Server]:
     """The push process."""
     port = free_ports(1)[0]
-    command = [str(Path(sys.executable).parent / "daphne"), "-v", "0", "-b", "127.0.0.1", "-p", str(port)]
-    command += ["--websocket-max-message-size", "65536", "realtime.asgi:application"]
+    command = [sys.executable, "-m", "realtime", "--port", str(port)]
     with running(command, port=port, probe=f"http://127.0.0.1:{port}/readyz", log=log, environ=environ) as server:
         yield server
 
