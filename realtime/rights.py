@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 from redis.exceptions import RedisError
 
@@ -56,8 +57,8 @@ class Rights:
         while True:
             with suppress(RedisError):
                 unread = self._revocations.unread
-                found = await self._redis.zrange(REVOKED, unread, "+inf", byscore=True, withscores=True)  # type: ignore[call-overload]
-                if self._revocations.learn(found):
+                found = await self._redis.zrange(REVOKED, unread, "+inf", byscore=True, withscores=True)
+                if self._revocations.learn(cast(list[tuple[bytes, float]], found)):
                     self._on_news()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._rung.wait(), EVERY_S)

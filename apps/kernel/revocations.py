@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
-from typing import Literal
+from typing import Literal, cast
 
 from redis import Redis, RedisError
 
@@ -97,7 +97,8 @@ def watched(url: str) -> Revocations:
 
     def read() -> None:
         with suppress(RedisError):
-            copy.learn(redis.zrange(REVOKED, copy.unread, "+inf", byscore=True, withscores=True))  # type: ignore[call-overload]
+            found = redis.zrange(REVOKED, copy.unread, "+inf", byscore=True, withscores=True)
+            copy.learn(cast(list[tuple[bytes, float]], found))
 
     def keep_reading() -> None:
         while True:

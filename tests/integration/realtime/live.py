@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -75,9 +76,9 @@ def running(command: list[str], *, port: int, probe: str, log: Path, environ: Ma
 
 
 @contextmanager
-def daphne(log: Path, **environ: str) -> Iterator[Server]:
-    """The push process."""
-    port = free_ports(1)[0]
+def daphne(log: Path, port: int = 0, /, **environ: str) -> Iterator[Server]:
+    """The push process. Port 0 is a free one."""
+    port = port or free_ports(1)[0]
     command = [sys.executable, "-m", "realtime", "--port", str(port)]
     with running(command, port=port, probe=f"http://127.0.0.1:{port}/readyz", log=log, environ=environ) as server:
         yield server
@@ -169,6 +170,26 @@ class Socket:
                 self.raw.recv(timeout=max(0.0, deadline - time.monotonic()))
         except ConnectionClosed as closed:
             return closed.rcvd.code if closed.rcvd else None
+
+
+@contextmanager
+def deaf(server: Server) -> Iterator[socket.socket]:
+    """A client of the public page that shakes hands, signs in, and from then on neither reads nor answers, not even a close."""
+    request = (
+        "GET /ws/v1/live HTTP/1.1",
+        "Host: 127.0.0.1",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+    )
+    signing_in = json.dumps({"type": "auth", "clinic": CLINIC}).encode()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=WITHIN_S) as raw:
+        raw.sendall("".join(f"{line}\r\n" for line in (*request, "")).encode())
+        assert b" 101 " in raw.recv(4096)
+        raw.sendall(bytes((0x81, 0x80 | len(signing_in), 0, 0, 0, 0)) + signing_in)
+        assert b'"ready"' in raw.recv(4096)
+        yield raw
 
 
 @dataclass
