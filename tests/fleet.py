@@ -10,7 +10,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Thread
@@ -81,7 +81,7 @@ class Viewer:
                     self._fleet.hints.append((time.monotonic(), frame["after_ms"]))
                 case "heartbeat":
                     known = self._next - 1 if self._next is not None else 0
-                    self._fleet.expect(frame["versions"].get(self._calendar, known) == known, f"behind: {frame} at {known}")
+                    self._fleet.expect(frame["versions"].get(self._calendar, 0) <= known, f"behind: {frame} at {known}")
                 case _:
                     self._fleet.faults.append(f"unexpected: {frame}")
 
@@ -138,9 +138,10 @@ class Fleet:
     def all_are_in(self) -> bool:
         return all(viewer.is_in for viewer in self.viewers)
 
-    def all_know(self, version: int) -> bool:
-        """Whether every viewer has got as far as this."""
-        return all(viewer.screen is not None and viewer.screen.version >= version for viewer in self.viewers)
+    def all_know(self, versions: Mapping[str, int]) -> bool:
+        """Whether every viewer has got as far as this version of its calendar."""
+        screens = [viewer.screen for viewer in self.viewers]
+        return all(screen is not None and screen.version >= versions[screen.calendar] for screen in screens)
 
     async def _run(self) -> None:
         living = [asyncio.create_task(viewer.live()) for viewer in self.viewers]

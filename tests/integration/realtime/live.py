@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 from urllib.request import urlopen
 from uuid import UUID, uuid4
 
+from django.db import connection
 from redis import Redis
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -54,6 +55,12 @@ class Server:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(10)
+
+    @property
+    def memory(self) -> int:
+        """Resident bytes."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def metric(self, name: str) -> float:
         """The value of a series, labels included, as /metrics writes it; 0 for one that was never counted."""
@@ -94,6 +101,12 @@ def relaying(log: Path, *, probe: str = "readyz", **environ: str) -> Iterator[Se
         yield server
 
 
+def of_this_test() -> dict[str, str]:
+    """For processes of ours: the database of this test, not the one it was made from."""
+    address, _, _ = os.environ["DATABASE_URL_ENGINE"].rpartition("/")
+    return {"DATABASE_URL_ENGINE": f"{address}/{connection.settings_dict['NAME']}"}
+
+
 class Valkey:
     """A Valkey of the test's own, which may be killed and started again, without its memory."""
 
@@ -108,6 +121,12 @@ class Valkey:
         with self._log.open("ab") as said:
             self._running = subprocess.Popen(self._process.command, stdout=said, stderr=said)
         until(lambda: answers(self._process.probe) or None, what="valkey answers")
+
+    def freeze(self) -> None:
+        cast(subprocess.Popen[bytes], self._running).send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        cast(subprocess.Popen[bytes], self._running).send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         if self._running is not None:
@@ -183,13 +202,18 @@ def deaf(server: Server) -> Iterator[socket.socket]:
         "Sec-WebSocket-Version: 13",
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
     )
-    signing_in = json.dumps({"type": "auth", "clinic": CLINIC}).encode()
     with socket.create_connection(("127.0.0.1", server.port), timeout=WITHIN_S) as raw:
         raw.sendall("".join(f"{line}\r\n" for line in (*request, "")).encode())
         assert b" 101 " in raw.recv(4096)
-        raw.sendall(bytes((0x81, 0x80 | len(signing_in), 0, 0, 0, 0)) + signing_in)
+        shout(raw, "auth", clinic=CLINIC)
         assert b'"ready"' in raw.recv(4096)
         yield raw
+
+
+def shout(raw: socket.socket, type_: str, **fields: object) -> None:
+    """Sends a message of fewer than 126 bytes without waiting for anything."""
+    text = json.dumps({"type": type_, **fields}).encode()
+    raw.sendall(bytes((0x81, 0x80 | len(text), 0, 0, 0, 0)) + text)  # masked, as it must be, with zeros
 
 
 @dataclass

@@ -96,7 +96,7 @@ def test_both_processes_are_restarted_under_load_and_nobody_misses_an_event(
         opened.enter_context(running(guarded(front)))
         until(lambda: answers(front.probe) or None, what="the edge is ready")
         opened.enter_context(fleet)
-        until(lambda: fleet.all_know(0) or None, what="all are connected")
+        until(lambda: fleet.all_are_in() or None, what="all are connected")
         load_thread.start()
         for number, its in enumerate(ports):
             had = len(fleet.hints)
@@ -109,7 +109,7 @@ def test_both_processes_are_restarted_under_load_and_nobody_misses_an_event(
             assert max(Counter(int(at * 10) for at in returns).values()) < len(returns) / 2, "too many in one tenth of a second"
         stopped.set()
         load_thread.join()
-        until(lambda: fleet.all_know(last) or None, what="all know everything")
+        until(lambda: fleet.all_know(dict.fromkeys(calendars, last)) or None, what="all know everything")
 
     assert sum(fleet.closes.values()) == fleet.closes[4503] == len(fleet.hints)
     assert all(recovered for _, recovered in fleet.answers[SOCKETS:]), "somebody had to start afresh"
