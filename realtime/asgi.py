@@ -8,7 +8,7 @@ from channels.security.websocket import OriginValidator
 from django.core.asgi import get_asgi_application
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "realtime.settings"
-django = get_asgi_application()
+django: Any = get_asgi_application()
 
 from django.urls import path, re_path  # noqa: E402 - the settings come first
 
@@ -27,5 +27,6 @@ class KnownOrigin(OriginValidator):  # type: ignore[misc] # channels has no type
 
 
 websocket = KnownOrigin(URLRouter([path("ws/v1/live", LiveConsumer.as_asgi())]), ORIGINS)
-http = URLRouter([path("api/engine/v1/calendars/<str:calendar>/changes", changes), re_path("", django)])
+polls: Any = changes  # Django's types know views only
+http = URLRouter([path("api/engine/v1/calendars/<str:calendar>/changes", polls), re_path("", django)])
 application = ProtocolTypeRouter({"http": http, "websocket": websocket})

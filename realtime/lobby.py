@@ -9,7 +9,7 @@ import random
 from typing import Protocol
 
 RETURNS_PER_S = 500
-"""A connect with its subscription is 1.5 ms of work for whoever takes it: half of one core is left for events."""
+"""A connect with its subscription is 1.5 ms of work for whoever takes it; events need the rest of that core."""
 LONGEST_S = 15.0
 """The window of whoever has more: the process must be gone 25 s after SIGTERM."""
 EARLIEST_S = 1.0

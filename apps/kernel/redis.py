@@ -22,11 +22,14 @@ def connect(url: str, *, timeout_s: float, connections: int = 32) -> "Redis":
 
 
 def connect_async(url: str, *, timeout_s: float, connections: int) -> "asyncio.Redis":
-    """The same for an event loop. The time-outs are explicit: redis-py's own once closed every idle subscriber after 5 s."""
+    """The same for an event loop, but whoever finds all connections taken waits for one; how long is for the caller to say.
+
+    The time-outs are explicit: redis-py's own once closed every idle subscriber after 5 s.
+    """
     pool = asyncio.BlockingConnectionPool.from_url(
         url,
         max_connections=connections,
-        timeout=timeout_s,
+        timeout=None,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         retry=asyncio.retry.Retry(NoBackoff(), 0),

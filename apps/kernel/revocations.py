@@ -24,6 +24,8 @@ REVOKED = "auth:revoked"
 EVERY_S = 2.0
 # Whoever revokes may have a clock that is behind that of who revoked last.
 _OVERLAP_S = 60
+# Verifiers allow for clocks that differ, so that a token is good a little longer than it says.
+_KEPT_S = LONGEST_S + 60
 _TIMEOUT_S = 0.5
 
 Reason = Literal["session ended", "clinic left"]
@@ -49,8 +51,8 @@ def revoke(redis: "Redis", entry: str) -> int:
     now = int(time.time())
     with redis.pipeline(transaction=True) as all_at_once:
         all_at_once.zadd(REVOKED, {entry: now}, gt=True)
-        all_at_once.zremrangebyscore(REVOKED, "-inf", now - LONGEST_S)
-        all_at_once.expire(REVOKED, LONGEST_S)
+        all_at_once.zremrangebyscore(REVOKED, "-inf", now - _KEPT_S)
+        all_at_once.expire(REVOKED, _KEPT_S)
         all_at_once.publish(REVOKED, "")
         all_at_once.execute()
     return now
@@ -76,7 +78,7 @@ class Revocations:
                 self._until.pop(entry.decode(), None)
                 self._until[entry.decode()] = int(until)
                 self._newest, news = max(self._newest, int(until)), True
-        while self._until and self._until[oldest := next(iter(self._until))] < time.time() - LONGEST_S:
+        while self._until and self._until[oldest := next(iter(self._until))] < time.time() - _KEPT_S:
             del self._until[oldest]
         return news
 

@@ -48,11 +48,11 @@ def test_only_what_is_newer_is_news() -> None:
 
 def test_it_is_kept_while_a_token_that_it_voids_can_be_good_and_no_longer() -> None:
     copy = Revocations()
-    old = NOW - LONGEST_S
-    copy.learn([(b"subject ada", old - 10), (b"subject bob", old + 60)])
+    over, just_good = NOW - LONGEST_S - 3_600, NOW - LONGEST_S + 3_600
+    copy.learn([(b"subject ada", over), (b"subject bob", just_good)])
     copy.learn([])  # a Redis that lost its memory
-    assert copy.reason(claims(issued_at=old - 10)) is None
-    bob = Claims("bob", "harbor", "front_desk", True, "j9", old, old + LONGEST_S)
+    assert copy.reason(claims(issued_at=over)) is None
+    bob = Claims("bob", "harbor", "front_desk", True, "j9", just_good, just_good + LONGEST_S)
     assert copy.reason(bob) == "session ended"
 
 
