@@ -61,8 +61,8 @@ class Viewer:
 
     @property
     def is_in(self) -> bool:
-        """Whether it has a subscription at this moment."""
-        return self._next is not None
+        """Whether it has a subscription at this moment, and something to show."""
+        return self._next is not None and self.screen is not None
 
     async def _watch(self, socket: ClientConnection) -> None:
         await socket.send(json.dumps({"type": "auth", "token": self._fleet.token}))
