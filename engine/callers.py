@@ -14,6 +14,7 @@ from apps.kernel.http import client_address
 from apps.kernel.limits import Limit, Limiter
 from apps.kernel.problems import Forbidden, NotFound, SecondFactorRequired, Unauthenticated, ValidationFailed
 from apps.kernel.redis import connect
+from apps.kernel.revocations import watched
 from apps.kernel.tokens import SESSION_COOKIE, Claims, TokenRefused, Verifier
 from engine.rows import Actor, Once
 
@@ -35,7 +36,7 @@ _SECRET_KEY = 20
 
 @cache
 def _verifier() -> Verifier:
-    return Verifier(settings.ENV.token_jwks_file)
+    return Verifier(settings.ENV.token_jwks_file, revoked=watched(settings.ENV.redis_url.get_secret_value()).reason)
 
 
 @cache

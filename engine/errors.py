@@ -68,12 +68,6 @@ class NotLicensedInState(Problem):
     code, status, title = "not_licensed_in_state", 422, "Not licensed in the patient's state"
 
 
-class VersionGone(Problem):
-    """The changes since that version are no longer, or not yet, known. Take a fresh snapshot."""
-
-    code, status, title = "version_gone", 410, "These changes are no longer kept"
-
-
 def refused(reason: Refusal) -> ValidationFailed | OutsideOpeningHours:
     """The kernel's refusal of a start as the error the caller sees."""
     if reason in (Refusal.CLOSED, Refusal.GRID):

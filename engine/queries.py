@@ -15,9 +15,9 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Q
 
-from apps.kernel.problems import NotFound
+from apps.kernel.problems import NotFound, VersionGone
 from engine import models, outbox
-from engine.errors import OutsideOpeningHours, VersionGone, refused
+from engine.errors import OutsideOpeningHours, refused
 from engine.offers import Offer
 from engine.rows import COLUMNS, from_row
 from engine.rules import CalendarRules, VisitTypeRules, calendar_rules, visit_type_rules, windows_around

@@ -6,7 +6,8 @@ What lies in Redis (`realtime/hub.py` reads it; the two share these names and no
     live:head:<calendar>  "<clinic> <version>": the last version that was published. Every calendar has one.
     live:log:<calendar>   stream of the last events: id <version>-0, fields `staff` and `public`, the frames as a socket
                           sends them. The last 512 or a few more; gone an hour after the last.
-    live:staff:<calendar>, live:public:<calendar>      channels; a message is "<version> <frame>".
+    live:staff:<calendar>, live:public:<calendar>      channels; a message is "<version> <at> <frame>", `at` being when it
+                          happened, in ms since 1970: a socket process measures with it without reading the frame.
     live:epoch            as a channel: all heads are there and `live:epoch` is set; a message is the epoch.
 
 Order: versions of a calendar are committed in order, because each is taken under the calendar's lock. So what is not sent
@@ -45,8 +46,8 @@ _HEADS_SHARE = 100
 RELAYED = Counter("relay_events", "Events that Redis took")
 LAG = Histogram(
     "relay_lag_seconds",
-    "From the moment an event happened (whole seconds) until Redis had it",
-    buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 60, 300),
+    "From the moment an event happened until Redis had it",
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300),
 )
 UNSENT = Gauge("outbox_unsent", "Events that were not sent yet")
 OLDEST = Gauge("outbox_oldest_unsent_seconds", "Age of the oldest event that was not sent yet")
@@ -57,16 +58,16 @@ log = logging.getLogger(__name__)
 _PUBLISH = """
 if redis.call('GET', 'live:epoch') ~= ARGV[1] then return -1 end
 local published = 0
-for i = 2, #ARGV, 5 do
-  local calendar, version, staff, public = ARGV[i], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
+for i = 2, #ARGV, 6 do
+  local calendar, version, at, staff, public = ARGV[i], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
   local head = redis.call('GET', 'live:head:' .. calendar)
   if not head or tonumber(version) > tonumber(string.match(head, '%d+$')) then
     local log = 'live:log:' .. calendar
     redis.call('XADD', log, 'MAXLEN', '~', 512, version .. '-0', 'staff', staff, 'public', public)
     redis.call('PEXPIRE', log, 3600000)
     redis.call('SET', 'live:head:' .. calendar, ARGV[i + 1] .. ' ' .. version)
-    redis.call('PUBLISH', 'live:staff:' .. calendar, version .. ' ' .. staff)
-    redis.call('PUBLISH', 'live:public:' .. calendar, version .. ' ' .. public)
+    redis.call('PUBLISH', 'live:staff:' .. calendar, version .. ' ' .. at .. ' ' .. staff)
+    redis.call('PUBLISH', 'live:public:' .. calendar, version .. ' ' .. at .. ' ' .. public)
     published = published + 1
   end
 end
@@ -177,7 +178,8 @@ def publish(redis: "Redis", rows: list[Unsent], *, epoch: str) -> bool:
     arguments: list[str | int] = [epoch]
     for row in rows:
         frame = outbox.frame(row.calendar, row.version, row.event, at=row.at, data=row.data)
-        arguments += (str(row.calendar), row.clinic, row.version, _text(frame), _text(outbox.public_frame(frame)))
+        at_ms = int(row.at.timestamp() * 1000)
+        arguments += (str(row.calendar), row.clinic, row.version, at_ms, _text(frame), _text(outbox.public_frame(frame)))
     published = int(redis.register_script(_PUBLISH)(args=arguments))
     if published < 0:
         return False

@@ -224,6 +224,8 @@ class RangeQuery(Query):
 class ChangesQuery(Query):
     since: Annotated[int, Field(ge=0, le=2**62)]
     limit: Limit = LONGEST_PAGE
+    # The edge takes such a request to the push process; whoever comes here past it is answered at once.
+    wait: Annotated[int | None, Field(ge=1, le=25, description="seconds to wait for the first change")] = None
 
 
 class AppointmentsQuery(Query):

@@ -1,4 +1,4 @@
-"""The ASGI door: probes over HTTP, and the one live socket, which only pages of ours and programs may open."""
+"""The ASGI door: probes and polls over HTTP, and the one live socket, which only pages of ours and programs may open."""
 
 import os
 from typing import Any
@@ -8,11 +8,12 @@ from channels.security.websocket import OriginValidator
 from django.core.asgi import get_asgi_application
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "realtime.settings"
-http = get_asgi_application()
+django: Any = get_asgi_application()
 
-from django.urls import path  # noqa: E402 - the settings come first
+from django.urls import path, re_path  # noqa: E402 - the settings come first
 
 from realtime.consumers import LiveConsumer, is_program  # noqa: E402
+from realtime.polls import changes  # noqa: E402
 from realtime.settings import ORIGINS  # noqa: E402
 
 
@@ -26,4 +27,6 @@ class KnownOrigin(OriginValidator):  # type: ignore[misc] # channels has no type
 
 
 websocket = KnownOrigin(URLRouter([path("ws/v1/live", LiveConsumer.as_asgi())]), ORIGINS)
+polls: Any = changes  # Django's types know views only
+http = URLRouter([path("api/engine/v1/calendars/<str:calendar>/changes", polls), re_path("", django)])
 application = ProtocolTypeRouter({"http": http, "websocket": websocket})

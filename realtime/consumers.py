@@ -16,11 +16,14 @@ from channels.exceptions import StopConsumer
 from django.http.cookie import parse_cookie
 from prometheus_client import Gauge
 
-from apps.kernel.tokens import SESSION_COOKIE, Claims, TokenRefused, Verifier
+from apps.kernel.problems import Problem
+from apps.kernel.revocations import Reason
+from apps.kernel.tokens import SESSION_COOKIE, Claims
 from realtime import protocol
-from realtime.hub import Hub, Unavailable
+from realtime.hub import Unavailable
 from realtime.outlet import Outlet, Send, framed, open_outlet
 from realtime.positions import Audience
+from realtime.process import hub, lobby, rights, start
 from realtime.protocol import Authenticate, Close, Refused, Subscribe, Unsubscribe
 from realtime.rooms import Room
 from realtime.settings import ENV
@@ -28,11 +31,10 @@ from realtime.settings import ENV
 AUTH_WITHIN_S = 5.0
 MOST_CALENDARS = 100
 MESSAGES_PER_S = 20
+_REDIS_BACK_MS = (500, 3_000)
+_CLOSE: dict[Reason, Close] = {"session ended": Close.UNAUTHENTICATED, "clinic left": Close.FORBIDDEN}
 
 SOCKETS = Gauge("live_sockets", "Open sockets")
-
-hub = Hub(ENV.redis_url.get_secret_value(), positions_every_s=ENV.heartbeat_s)
-verifier = Verifier(ENV.token_jwks_file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class LiveConsumer(AsyncConsumer):  # type: ignore[misc] # channels has no types
 
     def __init__(self) -> None:
         self._identity: Identity | None = None
+        self._claims: Claims | None = None
+        self._over = False
         self._settled = False
         self._cookie_refused = False
         self._rooms: dict[str, Room] = {}
@@ -75,12 +79,14 @@ class LiveConsumer(AsyncConsumer):  # type: ignore[misc] # channels has no types
     # --- coming and going -----------------------------------------------------------------------------------------------
 
     async def _connect(self) -> None:
-        hub.start()
+        start()
         offered = protocol.SUBPROTOCOL in self.scope["subprotocols"]
         await self.base_send({"type": "websocket.accept", "subprotocol": protocol.SUBPROTOCOL if offered else None})
         self._outlet = open_outlet(self.base_send)
         SOCKETS.inc()
-        cookie = _session_cookie(self.scope["headers"])
+        if not lobby.enter(self):
+            return
+        cookie = session_cookie(self.scope["headers"])
         claims = _claims(cookie) if cookie else None
         if claims is None:
             self._cookie_refused = bool(cookie)
@@ -91,7 +97,7 @@ class LiveConsumer(AsyncConsumer):  # type: ignore[misc] # channels has no types
     def _welcome(self, identity: Identity, claims: Claims | None = None) -> None:
         """From now on the socket is `identity`, until the claims expire."""
         loop = asyncio.get_running_loop()
-        self._identity = identity
+        self._identity, self._claims = identity, claims
         if self._deadline is not None:
             self._deadline.cancel()
         if claims is not None:
@@ -107,7 +113,19 @@ class LiveConsumer(AsyncConsumer):  # type: ignore[misc] # channels has no types
         self._push(protocol.heartbeat({calendar: room.version for calendar, room in self._rooms.items()}))
         self._heart = asyncio.get_running_loop().call_later(ENV.heartbeat_s, self._beat)
 
+    def recheck(self) -> None:
+        """Ends when what the claims say is not so any more."""
+        reason = rights.ended(self._claims) if self._claims is not None else None
+        if reason is not None:
+            self._close(_CLOSE[reason])
+
+    def send_away(self, *, after_ms: int) -> None:
+        """Ends with the advice to come back after that time."""
+        self._push(protocol.reconnect(after_ms=after_ms))
+        self._close(Close.UNAVAILABLE)
+
     def _end(self) -> None:
+        lobby.leave(self)
         for timer in (self._deadline, self._heart):
             if timer is not None:
                 timer.cancel()
@@ -120,6 +138,8 @@ class LiveConsumer(AsyncConsumer):  # type: ignore[misc] # channels has no types
     # --- what the client says -------------------------------------------------------------------------------------------
 
     async def _receive(self, text: str | None) -> None:
+        if self._over:
+            return
         try:
             self._count()
             if text is None:
@@ -134,8 +154,7 @@ class LiveConsumer(AsyncConsumer):  # type: ignore[misc] # channels has no types
         except Refused as refused:
             self._close(refused.close)
         except Unavailable:
-            self._push(protocol.reconnect(after_ms=random.randint(500, 3_000)))  # noqa: S311 - spreads clients, hides nothing
-            self._close(Close.UNAVAILABLE)
+            self.send_away(after_ms=random.randint(*_REDIS_BACK_MS))  # noqa: S311 - spreads clients, hides nothing
 
     def _count(self) -> None:
         now = time.monotonic()
@@ -190,24 +209,23 @@ class LiveConsumer(AsyncConsumer):  # type: ignore[misc] # channels has no types
         cast(Outlet, self._outlet).push(framed(text))
 
     def _close(self, code: Close) -> None:
+        self._over = True
         cast(Outlet, self._outlet).close(code)
 
 
 def is_program(headers: list[tuple[bytes, bytes]]) -> bool:
     """Whether a handshake comes from no page at all: no Origin, and no cookie of ours that a page could be abusing."""
-    return all(name != b"origin" for name, _ in headers) and _session_cookie(headers) is None
+    return all(name != b"origin" for name, _ in headers) and session_cookie(headers) is None
 
 
-def _session_cookie(headers: list[tuple[bytes, bytes]]) -> str | None:
+def session_cookie(headers: list[tuple[bytes, bytes]]) -> str | None:
+    """The token of a signed-in page."""
     lines = [value.decode("latin1") for name, value in headers if name == b"cookie"]
     return parse_cookie("; ".join(lines)).get(SESSION_COOKIE)
 
 
 def _claims(token: str) -> Claims | None:
-    """What the token says, if it is good, not over, and has the second factor that all but programs need."""
     try:
-        claims = verifier.claims(token)
-    except TokenRefused:
+        return rights.claims(token)
+    except Problem:
         return None
-    good = claims.expires_at > time.time() and (claims.second_factor or claims.role == "program")
-    return claims if good else None

@@ -2,7 +2,8 @@
 
 One Redis connection listens for all sockets (`link.py`). A room is one calendar with one audience; an event comes in
 once, is framed once, and is handed to every outlet in the room as it is. A message on `live:staff:<calendar>` or
-`live:public:<calendar>` is "<version> <frame>"; one on `live:epoch` says that the relay has put everything back.
+`live:public:<calendar>` is "<version> <at> <frame>", `at` being when it happened, in ms; one on `live:epoch` says that the
+relay has put everything back.
 
 Pub/sub delivers at most once, so every room knows its last version. An event that is the next one is handed out; an
 older one is known; a later one means that some are missing, and they are fetched from the log. The same is done for all
@@ -12,33 +13,37 @@ heartbeat. Where the log does not hold all that is missing, nobody gets a part: 
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+import time
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
-from prometheus_client import Counter, Gauge
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from prometheus_client import Counter, Gauge, Histogram
 from redis.exceptions import RedisError
 
+from apps.kernel.redis import connect_async
 from realtime import protocol
 from realtime.link import Link, connect
 from realtime.outlet import Outlet, framed
 from realtime.positions import EPOCH, Audience, Position, ask, head_of, position
-from realtime.rooms import UNKNOWN, Room
+from realtime.rooms import UNKNOWN, Arrived, Room
 
 _TIMEOUT_S = 2.0
 _JOIN_WITHIN_S = 3.0
 _CONFIRMED_WITHIN_S = 5.0
 _EPOCH_POLL_S = 0.1
-_BEHIND_POLL_S = 0.005
 _BACK_OFF_S = (0.1, 2.0)
 _AT_ONCE = 500
 
 SUBSCRIPTIONS = Gauge("live_subscriptions", "Calendars watched, counted once for each socket")
 RECOVERIES = Counter("live_recoveries", "Sockets that came back with a version, by whether nothing was missing", ["recovered"])
+GAPS = Counter("live_gaps", "Times that events were missing in a room and were fetched from the log")
 CONNECTED = Gauge("live_redis_connected", "Whether this process hears from Redis")
+PUSH_LAG = Histogram(
+    "live_push_lag_seconds",
+    "From the moment an event happened until it was written to the last of its sockets here; once an event and audience",
+    buckets=(0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5),
+)
 
 log = logging.getLogger(__name__)
 
@@ -52,16 +57,8 @@ class Hub:
 
     def __init__(self, url: str, *, positions_every_s: float) -> None:
         self._url, self._positions_every_s = url, positions_every_s
-        # Explicit time-outs, on purpose: redis-py's own default once closed every idle subscriber after 5 s.
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=16,
-            timeout=_TIMEOUT_S,
-            socket_timeout=_TIMEOUT_S,
-            socket_connect_timeout=_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._redis = Redis(connection_pool=pool)
+        self._redis = connect_async(url, timeout_s=_TIMEOUT_S, connections=16)
+        self._bells: dict[bytes, Callable[[], object]] = {EPOCH.encode(): self._put_back}
         self._rooms: dict[bytes, Room] = {}
         self._epoch = ""
         self._link: Link | None = None
@@ -79,6 +76,10 @@ class Hub:
             self._spawn(self._stay_connected())
             self._spawn(self._keep_positions())
 
+    def on_bell(self, channel: str, ring: Callable[[], object]) -> None:
+        """Calls `ring` for each message on a channel that is no calendar's. To be said before `start`."""
+        self._bells[channel.encode()] = ring
+
     # --- who watches what -----------------------------------------------------------------------------------------------
 
     async def join(
@@ -92,62 +93,71 @@ class Hub:
         try:
             async with asyncio.timeout(_JOIN_WITHIN_S):
                 await self._usable.wait()
-                found = await self._position(calendar)
-                if found is None or found.clinic != clinic:
+                room = await self._enter(calendar, audience, clinic=clinic)
+                if room is None:
                     return None
-                room = self._enter(calendar, audience)
-                try:
+                with room.arriving() as arrived:
                     await room.confirmed.wait()
-                    found = await self._position_up_to_date(room, after=version)
-                except BaseException:
-                    room.users -= 1
-                    raise
+                    found = await self._catch(room, arrived, after=version)
         except (RedisError, OSError) as failed:
             raise Unavailable from failed
-        self._admit(room, outlet, found, version=version, epoch=epoch)
+        if found is None:
+            return None
+        self._admit(room, outlet, found, arrived, version=version, epoch=epoch)
         return room
 
     def leave(self, outlet: Outlet, room: Room) -> None:
         """The socket no longer watches the room."""
         if room.viewers.pop(outlet, None) is not None:
-            room.users -= 1
             SUBSCRIPTIONS.dec()
 
-    def _enter(self, calendar: str, audience: Audience) -> Room:
-        new = Room(calendar, audience)
-        room = self._rooms.setdefault(new.channel, new)
-        if room is new and self._link is not None:
-            self._link.subscribe([room.channel])
-        room.users += 1
+    async def _enter(self, calendar: str, audience: Audience, *, clinic: str) -> Room | None:
+        new = Room(calendar, audience, clinic)
+        room = self._rooms.get(new.channel)
+        if room is None or room.clinic != clinic:
+            found = await self._position(calendar)
+            if found is None or found.clinic != clinic:
+                return None
+            room = self._rooms.setdefault(new.channel, new)
+            if room is new and self._link is not None:
+                self._link.subscribe([room.channel])
         return room
 
-    async def _position_up_to_date(self, room: Room, *, after: int | None) -> Position:
-        """A position that is not behind what the room's other sockets have: the two connections know nothing of each other."""
+    async def _catch(self, room: Room, arrived: Arrived, *, after: int | None) -> Position | None:
+        """A position, and in `arrived` just what the room was handed after it; None when there is no such calendar any more.
+
+        The two connections know nothing of each other. But what was heard before the question is in the answer, and what is
+        handed out after it arrives here; it is asked again only when the room has started afresh in between.
+        """
         while True:
+            arrived.clear()
             found = await self._position(room.calendar, after=after, audience=room.audience)
             if found is None:
-                raise Unavailable
-            if found.version >= room.heard:
+                return None
+            self._note_epoch(found.epoch)
+            arrived[:] = [event for event in arrived if event[0] > found.version]
+            reached = found.version + len(arrived)
+            if reached >= room.heard and [event[0] for event in arrived] == list(range(found.version + 1, reached + 1)):
                 return found
-            await asyncio.sleep(_BEHIND_POLL_S)
 
-    def _admit(self, room: Room, outlet: Outlet, found: Position, *, version: int | None, epoch: str | None) -> None:
-        # From the look at `heard` until here nothing else ran, so that no event can fall between the answer and the room.
-        self._note_epoch(found.epoch)
+    def _admit(
+        self, room: Room, outlet: Outlet, found: Position, arrived: Arrived, *, version: int | None, epoch: str | None
+    ) -> None:
+        # From the look at `arrived` until here nothing else ran, so that no event can fall between the answer and the room.
+        if room.version == UNKNOWN:
+            room.start_afresh(found)
         recovered = version is not None and epoch in (None, found.epoch) and found.holds_all_after(version)
         outlet.push(framed(protocol.subscribed(room.calendar, epoch=found.epoch, version=found.version, recovered=recovered)))
         if recovered:
             for _, text in found.events:
                 outlet.push(framed(text))
+        for _, frame in arrived:
+            outlet.push(frame)
         if version is not None:
             RECOVERIES.labels(str(recovered).lower()).inc()
-        if outlet in room.viewers:
-            room.users -= 1
-        else:
+        if outlet not in room.viewers:
             SUBSCRIPTIONS.inc()
-        room.viewers[outlet] = found.version
-        if room.version == UNKNOWN:
-            room.version = room.heard = found.version
+        room.viewers[outlet] = found.version + len(arrived)
 
     # --- what Redis says ------------------------------------------------------------------------------------------------
 
@@ -155,18 +165,23 @@ class Hub:
         """A published message."""
         room = self._rooms.get(channel)
         if room is None:
-            if channel == EPOCH.encode():
-                self._spawn(self._catch_up(list(self._rooms.values())))
+            if channel in self._bells:
+                self._bells[channel]()
             return
-        number, _, text = message.partition(b" ")
+        number, at_ms, text = message.split(b" ", 2)
         version = int(number)
-        if version == room.version + 1:
+        if version == room.version + 1 or (room.version == UNKNOWN and not room.viewers):
             room.hand_out(version, text)
+            PUSH_LAG.observe(max(0.0, time.time() - int(at_ms) / 1000))
         elif version > room.version:
             room.heard = max(room.heard, version)
             if room.version != UNKNOWN and not room.filling:
                 room.filling = True
+                GAPS.inc()
                 self._spawn(self._fill(room))
+
+    def _put_back(self) -> None:
+        self._spawn(self._catch_up(list(self._rooms.values())))
 
     def confirmed(self, channel: bytes) -> None:
         """Redis sends what is published on the channel from now on."""
@@ -207,7 +222,7 @@ class Hub:
         if self._epoch not in ("", epoch):
             # Another history: no version known here means anything in it.
             for room in self._rooms.values():
-                room.version = room.heard = UNKNOWN
+                room.forget()
             self._spawn(self._catch_up(list(self._rooms.values())))
         self._epoch = epoch
 
@@ -247,7 +262,7 @@ class Hub:
 
     async def _resume(self, link: Link) -> None:
         rooms = list(self._rooms.values())
-        link.subscribe([EPOCH.encode(), *(room.channel for room in rooms)])
+        link.subscribe([*self._bells, *(room.channel for room in rooms)])
         async with asyncio.timeout(_CONFIRMED_WITHIN_S):
             for room in rooms:
                 await room.confirmed.wait()
@@ -261,7 +276,7 @@ class Hub:
             await asyncio.sleep(self._positions_every_s)
             if self._link is None or not self.usable:
                 continue
-            empty = [room.channel for room in self._rooms.values() if not room.users and room.confirmed.is_set()]
+            empty = [room.channel for room in self._rooms.values() if room.is_empty and room.confirmed.is_set()]
             self._link.unsubscribe(empty)
             for channel in empty:
                 del self._rooms[channel]

@@ -11,12 +11,17 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
+from prometheus_client import Counter, Gauge
+
 from realtime.protocol import Close
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _MOST_BYTES = 256 * 1024
+_MOST_BYTES_OF_ALL = 64 * 1024 * 1024
 _MOST_FRAMES = 500
+
+CLOSED = Counter("live_closed", "Sockets that this process closed, by code; 4409 is a buffer that overflowed", ["code"])
 
 
 class Frame(NamedTuple):
@@ -65,6 +70,11 @@ def _is_plain(transport: object) -> bool:
     return isinstance(transport, Connection) and not transport.TLS and all(hasattr(transport, name) for name in names)
 
 
+_behind: set["_Direct"] = set()
+"""Those for whom frames were waiting when they were last handed one. Each may have its share of all that may wait."""
+Gauge("live_sockets_behind", "Sockets with frames that wait for them to read").set_function(lambda: len(_behind))
+
+
 class _Direct:
     """To a connection of Daphne. `protocol` is autobahn's, `transport` Twisted's."""
 
@@ -80,23 +90,27 @@ class _Direct:
         rest = frame.wire
         waiting = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
         if not waiting:
+            _behind.discard(self)
             sent = transport.writeSomeData(rest)
             # Not a number: the connection is gone, and Twisted finds out when it writes.
             if isinstance(sent, int):
                 rest = rest[sent:]
-        elif waiting > _MOST_BYTES:
+        elif waiting > min(_MOST_BYTES, _MOST_BYTES_OF_ALL // max(1, len(_behind))):
             self.close(Close.TOO_SLOW)
             return
         if rest:
+            _behind.add(self)
             transport.write(rest)
 
     def close(self, code: Close) -> None:
         if not self._closed:
             self._closed = True
+            CLOSED.labels(int(code)).inc()
             self._protocol.sendClose(code=int(code))
 
     def end(self) -> None:
         self._closed = True
+        _behind.discard(self)
 
 
 class _Queued:
@@ -119,6 +133,7 @@ class _Queued:
 
     def close(self, code: Close) -> None:
         if self._closer is None:
+            CLOSED.labels(int(code)).inc()
             self._closer = asyncio.create_task(self._close(code))
 
     def end(self) -> None:

@@ -9,6 +9,8 @@ class RealtimeEnvironment(Environment):
 
     heartbeat_s: int = 25
     """Must be below the idle limit of every proxy on the way. Clients are told."""
+    most_sockets: int = 20_000
+    """Sockets and long polls of one process, at about 27 KiB each; who comes then is sent away with a hint."""
 
 
 ENV = read(RealtimeEnvironment)

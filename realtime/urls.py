@@ -4,12 +4,14 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 
 from apps.kernel import health
-from realtime.consumers import hub
+from realtime.process import hub, lobby, start
 
 
 async def readyz(request: HttpRequest) -> HttpResponse:
-    """Can work: events come in from Redis. Without them open sockets stay open, but new ones are better off elsewhere."""
-    hub.start()
+    """Can work: stays, and events come in from Redis. If not, open sockets stay open, but new ones are better off elsewhere."""
+    start()
+    if lobby.closing:
+        return JsonResponse({"status": "closing"}, status=503)
     return JsonResponse({"status": "ok" if hub.usable else "no redis"}, status=200 if hub.usable else 503)
 
 

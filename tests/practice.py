@@ -86,12 +86,13 @@ def open_around_the_clock(calendar: models.Calendar) -> None:
 
 @pytest.fixture
 def token() -> Callable[..., str]:
-    """token(clinic, role="front_desk", seconds=300, second_factor=True) -> a bearer token."""
+    """token(clinic, role="front_desk", seconds=300, second_factor=True, subject="test:<role>") -> a bearer token."""
 
-    def make(clinic: str, *, role: str = "front_desk", seconds: int = 300, second_factor: bool = True) -> str:
+    def make(clinic: str, *, role: str = "front_desk", seconds: int = 300, second_factor: bool = True, subject: str = "") -> str:
         key = settings.ENV.token_signing_key_file
         assert key is not None
-        return sign(key, subject=f"test:{role}", clinic=clinic, role=role, seconds=seconds, second_factor=second_factor)
+        who = subject or f"test:{role}"
+        return sign(key, subject=who, clinic=clinic, role=role, seconds=seconds, second_factor=second_factor)
 
     return make
 

@@ -97,6 +97,12 @@ class IdempotencyInProgress(Problem):
     retryable = True
 
 
+class VersionGone(Problem):
+    """The changes since that version are no longer, or not yet, known. Take a fresh snapshot."""
+
+    code, status, title = "version_gone", 410, "These changes are no longer kept"
+
+
 class PayloadTooLarge(Problem):
     """The body is over the limit (64 KiB)."""
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from redis import BlockingConnectionPool, Redis
+from redis import BlockingConnectionPool, Redis, asyncio
 from redis.backoff import NoBackoff
 from redis.connection import Connection, parse_url
 from redis.retry import Retry
@@ -19,6 +19,22 @@ def connect(url: str, *, timeout_s: float, connections: int = 32) -> "Redis":
         retry=Retry(NoBackoff(), 0),
     )
     return Redis(connection_pool=pool)
+
+
+def connect_async(url: str, *, timeout_s: float, connections: int) -> "asyncio.Redis":
+    """The same for an event loop, but whoever finds all connections taken waits for one; how long is for the caller to say.
+
+    The time-outs are explicit: redis-py's own once closed every idle subscriber after 5 s.
+    """
+    pool = asyncio.BlockingConnectionPool.from_url(
+        url,
+        max_connections=connections,
+        timeout=None,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=asyncio.retry.Retry(NoBackoff(), 0),
+    )
+    return asyncio.Redis(connection_pool=pool)
 
 
 def connection(url: str, *, timeout_s: float) -> Connection:

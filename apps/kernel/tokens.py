@@ -3,6 +3,7 @@
 import json
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ ALGORITHM = "EdDSA"
 SESSION_COOKIE = "hf_session"
 """A signed-in page's token, for the services and the live socket alike."""
 ROLES = frozenset({"practitioner", "front_desk", "clinic_admin", "billing", "auditor", "program"})
+LONGEST_S = 24 * 3600
+"""No token is good for longer: what was revoked need not be remembered for longer."""
 _LEEWAY_S = 30
 _KEPT = 10_000
 
@@ -27,12 +30,14 @@ class TokenRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Who asks: a person or program (`subject`), for one clinic (its slug), in one role. `expires_at` is an instant in seconds."""
+    """Who asks: a person or program (`subject`), for one clinic (its slug), in one role. Instants are in seconds."""
 
     subject: str
     clinic: str
     role: str
     second_factor: bool
+    token_id: str
+    issued_at: int
     expires_at: int
 
 
@@ -41,12 +46,14 @@ class Verifier:
 
     A token that was checked is remembered until it expires: a signature costs 0.1 ms, a look-up 1 us, and a token is
     shown thousands of times in its five minutes. The algorithm is fixed and the key comes from the file by `kid` alone;
-    what the token's header says of keys or addresses is ignored.
+    what the token's header says of keys or addresses is ignored. `revoked` is asked each time and answers something
+    that is true for claims that were taken back (`revocations.py`).
     """
 
-    def __init__(self, jwks: Path) -> None:
+    def __init__(self, jwks: Path, *, revoked: Callable[[Claims], object]) -> None:
         keys = json.loads(jwks.read_text())["keys"]
         self._keys: dict[str, Any] = {key["kid"]: OKPAlgorithm.from_jwk(key) for key in keys}
+        self._revoked = revoked
         self._checked: OrderedDict[str, Claims] = OrderedDict()
 
     def claims(self, token: str) -> Claims:
@@ -60,6 +67,8 @@ class Verifier:
         if claims.expires_at + _LEEWAY_S < time.time():
             self._checked.pop(token, None)
             raise TokenRefused("expired")
+        if self._revoked(claims):
+            raise TokenRefused("revoked")
         return claims
 
     def _check(self, token: str) -> Claims:
@@ -72,13 +81,15 @@ class Verifier:
                 audience=AUDIENCE,
                 issuer=ISSUER,
                 leeway=_LEEWAY_S,
-                options={"require": ["exp", "iat", "sub", "aud", "iss"]},
+                options={"require": ["exp", "iat", "jti", "sub", "aud", "iss"]},
             )
             claims = Claims(
                 subject=str(payload["sub"]),
                 clinic=str(payload["clinic"]),
                 role=str(payload["role"]),
                 second_factor="otp" in payload.get("amr", ()),
+                token_id=str(payload["jti"]),
+                issued_at=int(payload["iat"]),
                 expires_at=int(payload["exp"]),
             )
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError) as refused:
@@ -89,9 +100,14 @@ class Verifier:
 
 
 def sign(key_file: Path, *, subject: str, clinic: str, role: str, seconds: int, second_factor: bool = True) -> str:
-    """A token signed with the private key in `key_file` (PEM). Its `kid` is read from the JWKS file beside it."""
+    """A token signed with the private key in `key_file` (PEM). Its `kid` is read from the JWKS file beside it.
+
+    Raises ValueError for a role that does not exist and for more than LONGEST_S seconds.
+    """
     if role not in ROLES:
         raise ValueError(f"role must be one of {', '.join(sorted(ROLES))}")
+    if seconds > LONGEST_S:
+        raise ValueError(f"a token is good for at most {LONGEST_S} seconds")
     now = int(time.time())
     kid = json.loads((key_file.parent / "token-jwks.json").read_text())["keys"][0]["kid"]
     payload = {

@@ -1,5 +1,6 @@
 """The one port of the machine: Envoy in front of the processes, configured by a pure function."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from apps.local.environment import wheel
@@ -24,8 +25,8 @@ _CLAIMS = (
 Json = dict[str, Any]
 
 
-def configuration(*, port: int, admin_port: int, engine_port: int, realtime_port: int) -> Json:
-    """Envoy's configuration: 127.0.0.1:`port` to the two processes; `admin_port` answers /ready and /stats only."""
+def configuration(*, port: int, admin_port: int, engine_port: int, realtime_ports: Sequence[int]) -> Json:
+    """Envoy's configuration: 127.0.0.1:`port` to engine and the push processes; `admin_port` answers /ready and /stats only."""
     return {
         "admin": {
             "address": _address(admin_port),
@@ -45,8 +46,8 @@ def configuration(*, port: int, admin_port: int, engine_port: int, realtime_port
         "static_resources": {
             "listeners": [_listener(port)],
             "clusters": [
-                _cluster("engine", port=engine_port, connections=1_024),
-                _cluster("realtime", port=realtime_port, connections=50_000),
+                _cluster("engine", ports=[engine_port], connections=1_024),
+                _cluster("realtime", ports=realtime_ports, connections=50_000) | _to_who_is_ready(),
             ],
         },
     }
@@ -134,6 +135,15 @@ def _limits() -> Json:
 
 def _routes() -> list[Json]:
     internal: list[Json] = [{"match": {"path_separated_prefix": path}, "direct_response": {"status": 404}} for path in _INTERNAL]
+    polls = {
+        "match": {
+            "safe_regex": {"regex": "/api/engine/v1/calendars/[^/]+/changes"},
+            "query_parameters": [{"name": "wait", "present_match": True}],
+            "headers": [{"name": ":method", "string_match": {"exact": "GET"}}],
+        },
+        # It waits for up to 25 s, on purpose, and must not hold a thread of engine for that.
+        "route": {"cluster": "realtime", "timeout": "35s", "retry_policy": _retries()},
+    }
     sockets = {
         "match": {"prefix": "/ws/"},
         "route": {
@@ -149,7 +159,7 @@ def _routes() -> list[Json]:
         "match": {"prefix": "/"},
         "route": {"cluster": "engine", "timeout": "30s", "retry_policy": _retries()},
     }
-    return [*internal, sockets, everything]
+    return [*internal, polls, sockets, everything]
 
 
 def _retries() -> Json:
@@ -161,8 +171,8 @@ def _retries() -> Json:
     }
 
 
-def _cluster(name: str, *, port: int, connections: int) -> Json:
-    endpoint = {"endpoint": {"address": _address(port)}}
+def _cluster(name: str, *, ports: Sequence[int], connections: int) -> Json:
+    endpoints = [{"endpoint": {"address": _address(port)}} for port in ports]
     limits = {
         "max_connections": connections,
         "max_pending_requests": connections,
@@ -174,7 +184,7 @@ def _cluster(name: str, *, port: int, connections: int) -> Json:
         "type": "STATIC",
         "connect_timeout": "1s",
         "circuit_breakers": {"thresholds": [limits]},
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": _typed(
                 "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -184,6 +194,22 @@ def _cluster(name: str, *, port: int, connections: int) -> Json:
             )
         },
     }
+
+
+def _to_who_is_ready() -> Json:
+    """New sockets go to the process with the fewest of them that answers /readyz; open ones stay where they are.
+
+    When none is ready (Redis is away), all are tried: their own answers say more than the edge's.
+    """
+    probe = {
+        "http_health_check": {"path": "/readyz"},
+        "interval": "0.5s",
+        "no_traffic_interval": "0.5s",
+        "timeout": "2s",
+        "unhealthy_threshold": 2,  # a 503 counts at once
+        "healthy_threshold": 1,
+    }
+    return {"lb_policy": "LEAST_REQUEST", "health_checks": [probe]}
 
 
 def _access_logs() -> list[Json]:

@@ -21,7 +21,6 @@ from apps.local.environment import ROOT
 from apps.local.probes import answers
 
 _READY_WITHIN_S = 60
-_STOP_WITHIN_S = 10
 _BACK_OFF_S = (0.2, 5.0)
 _LIVED_WELL_S = 30
 _POLL_S = 0.1
@@ -40,7 +39,7 @@ class Process:
     `probe` is the address that must answer before those that name this one in `after` are started; empty: being alive
     is enough. A process that runs `once` is a step: it is ready when it exited with 0. `before` and `then` are called
     in a thread, before the first start and after the first answer. `privileges` are options of setpriv. `terminal`
-    says which of its lines are shown; all are kept in its file.
+    says which of its lines are shown; all are kept in its file. After `stop_within_s` seconds it is killed.
     """
 
     name: str
@@ -51,6 +50,7 @@ class Process:
     after: tuple[str, ...] = ()
     once: bool = False
     stop_signal: signal.Signals = signal.SIGTERM
+    stop_within_s: float = 10
     terminal: Literal["all", "errors", "nothing"] = "all"
     before: Callable[[], None] = _nothing
     then: Callable[[], None] = _nothing
@@ -214,7 +214,7 @@ class Supervisor:
             with suppress(ProcessLookupError):
                 child.running.send_signal(child.process.stop_signal)
             with suppress(TimeoutError):
-                await asyncio.wait_for(child.running.wait(), _STOP_WITHIN_S)
+                await asyncio.wait_for(child.running.wait(), child.process.stop_within_s)
             await self._clear(child)
         child.log.close()
         child.stopped.set()

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from apps.local.servers import servers
 
 _BIN = Path(sys.executable).parent
 _MANAGE = (sys.executable, str(ROOT / "manage.py"))
-# A frame of the live protocol is at most 16 KiB; Daphne drops a larger one before it is in memory.
-_FRAME_BYTES = "65536"  # above our own limit of 16 KiB, so that our close code is the one that is sent
+# Two, so that one serves while the other is restarted.
+_REALTIME = ("realtime-1", "realtime-2")
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ def stack(data: Path, *, port: int, demo: bool, limits: bool, given: Mapping[str
     told = environment.variables(data, port=port, demo=demo, limits=limits)
     started = tuple(process.name for process in found.processes)
     steps = _steps(demo=demo, after=started)
-    engine_port, realtime_port, relay_port, admin_port = environment.free_ports(4)
+    engine_port, relay_port, admin_port, *realtime_ports = environment.free_ports(3 + len(_REALTIME))
     migrated = (*started, *(step.name for step in steps if step.name == "migrate-engine"))
     projects = (
         *_engine(engine_port, relay_port=relay_port, data=data, after=migrated),
-        *_realtime(realtime_port, after=tuple(name for name in started if name == "valkey")),
+        *_realtime(realtime_ports, after=tuple(name for name in started if name == "valkey")),
     )
-    behind = tuple(process.name for process in projects if process.name in {"engine", "realtime"})
-    configuration = edge.configuration(port=port, admin_port=admin_port, engine_port=engine_port, realtime_port=realtime_port)
+    behind = tuple(process.name for process in projects if process.name in {"engine", *_REALTIME})
+    configuration = edge.configuration(port=port, admin_port=admin_port, engine_port=engine_port, realtime_ports=realtime_ports)
     front = edge_process(data, configuration=configuration, url=told["PUBLIC_URL"], admin_port=admin_port, after=behind)
     table = (*found.processes, *steps, *projects, front)
     return Stack(table, {**told, **found.variables}, told["PUBLIC_URL"])
@@ -118,10 +118,11 @@ def _engine(port: int, *, relay_port: int, data: Path, after: tuple[str, ...]) -
     return tuple(process for process in table if (ROOT / "engine" / files[process.name]).is_file())
 
 
-def _realtime(port: int, *, after: tuple[str, ...]) -> tuple[Process, ...]:
+def _realtime(ports: Sequence[int], *, after: tuple[str, ...]) -> Iterator[Process]:
     if not (ROOT / "realtime/asgi.py").is_file():
-        return ()
-    url = f"http://127.0.0.1:{port}"
-    limits = ("--websocket-max-message-size", _FRAME_BYTES, "--websocket-max-frame-size", _FRAME_BYTES)
-    command = (str(_BIN / "daphne"), "-v", "0", "-b", "127.0.0.1", "-p", str(port), *limits, "realtime.asgi:application")
-    return (Process("realtime", command=command, probe=f"{url}/readyz", url=url, after=after),)
+        return
+    for name, port in zip(_REALTIME, ports, strict=True):
+        url = f"http://127.0.0.1:{port}"
+        command = (sys.executable, "-m", "realtime", "--port", str(port))
+        # It sends its clients away one after the other; when the edge has gone before it, it has none and ends at once.
+        yield Process(name, command=command, probe=f"{url}/readyz", url=url, after=after, stop_within_s=25)

@@ -13,6 +13,7 @@ from django.views.decorators.csrf import csrf_protect, ensure_csrf_cookie
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.kernel.problems import NotFound
+from apps.kernel.revocations import watched
 from apps.kernel.tokens import SESSION_COOKIE, Claims, TokenRefused, Verifier, sign
 from engine import queries
 
@@ -122,4 +123,4 @@ def _session(request: HttpRequest) -> Claims | None:
 
 @cache
 def _verifier() -> Verifier:
-    return Verifier(settings.ENV.token_jwks_file)
+    return Verifier(settings.ENV.token_jwks_file, revoked=watched(settings.ENV.redis_url.get_secret_value()).reason)

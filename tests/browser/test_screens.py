@@ -175,20 +175,21 @@ def test_a_time_that_somebody_takes_goes_away_and_comes_back_when_it_is_given_ba
     expect(button).to_have_count(0)
 
 
-def test_a_calendar_comes_back_after_the_push_process_was_killed_and_shows_the_truth(
+def test_a_calendar_comes_back_after_the_push_processes_were_killed_and_shows_the_truth(
     new_page: NewPage, clinic: Clinic, stack: Stack, complaints: list[str]
 ) -> None:
     slots = clinic.slots("Follow-up", DOCTOR)
     page = calendar_page(new_page, clinic, slots[0])
-    pid = stack.process("realtime")["pid"]
+    pids = {name: stack.process(name)["pid"] for name in ("realtime-1", "realtime-2")}
     page.evaluate(LISTEN)
     killed = time.monotonic()
-    os.kill(pid, signal.SIGKILL)
+    for pid in pids.values():
+        os.kill(pid, signal.SIGKILL)
     missed = clinic.confirm(clinic.hold(slots[0]))
     assert page.evaluate("window.said")[0] == "Offline, trying again"
     print(f"live again {time.monotonic() - killed:.1f} s after the kill")
     expect(page.locator(visit_on(missed))).to_contain_text("Booked")
-    assert stack.process("realtime")["pid"] != pid
+    assert all(stack.process(name)["pid"] != pid for name, pid in pids.items())
     after = clinic.confirm(clinic.hold(slots[2]))
     expect(page.locator(visit_on(after))).to_contain_text("Booked")
     complaints[:] = [text for text in complaints if "WebSocket connection" not in text]

@@ -17,7 +17,7 @@ from redis import Redis
 from apps.kernel.tokens import sign
 from engine import models, relay
 from engine.locks import BELL
-from tests.integration.realtime.live import CLINIC, Socket, Valkey, daphne, relaying, until
+from tests.integration.realtime.live import CLINIC, Socket, Valkey, daphne, of_this_test, relaying, until
 
 ROUNDS = 2
 
@@ -76,9 +76,7 @@ def ear(redis: "Redis") -> Iterator[Ear]:
 
 @pytest.fixture
 def environ() -> dict[str, str]:
-    """For processes of ours: the database of this test, not the one it was made from."""
-    address, _, _ = os.environ["DATABASE_URL_ENGINE"].rpartition("/")
-    return {"DATABASE_URL_ENGINE": f"{address}/{connection.settings_dict['NAME']}"}
+    return of_this_test()
 
 
 def test_killed_between_publishing_and_marking(

@@ -18,7 +18,7 @@ def upstream(name: str, *, port: int, after: tuple[str, ...]) -> Process:
 
 
 def standin(data: Path, *, with_servers: bool) -> Stack:
-    port, first, second, admin_port = environment.free_ports(4)
+    port, first, second, third, admin_port = environment.free_ports(5)
     found = servers(data, given={}) if with_servers else Servers((), {})
     after = tuple(process.name for process in found.processes)
     told = environment.variables(data, port=port, demo=True, limits=True)
@@ -26,12 +26,13 @@ def standin(data: Path, *, with_servers: bool) -> Stack:
     seed = Process("seed-demo", command=(sys.executable, "-c", f"print({logins!r})"), after=after, once=True, terminal="errors")
     front = edge_process(
         data,
-        configuration=edge.configuration(port=port, admin_port=admin_port, engine_port=first, realtime_port=second),
+        configuration=edge.configuration(port=port, admin_port=admin_port, engine_port=first, realtime_ports=[second, third]),
         url=told["PUBLIC_URL"],
         admin_port=admin_port,
-        after=("engine", "realtime"),
+        after=("engine", "realtime-1", "realtime-2"),
     )
-    behind = (upstream("engine", port=first, after=after), upstream("realtime", port=second, after=after))
+    names = {"engine": first, "realtime-1": second, "realtime-2": third}
+    behind = (upstream(name, port=its, after=after) for name, its in names.items())
     return Stack((*found.processes, seed, *behind, front), {**told, **found.variables}, told["PUBLIC_URL"])
 
 

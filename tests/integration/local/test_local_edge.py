@@ -2,7 +2,9 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -43,7 +45,39 @@ def test_pages_and_apis_go_to_engine(copy: Copy, path: str) -> None:
 def test_sockets_go_to_realtime(copy: Copy) -> None:
     with connect(f"ws://127.0.0.1:{copy.port('edge')}/ws/v1/live") as socket:
         socket.send("hello")
-        assert socket.recv(5) == "realtime: hello"
+        assert socket.recv(5) in ("realtime-1: hello", "realtime-2: hello")
+
+
+def test_the_next_socket_goes_to_the_process_that_has_fewer(copy: Copy) -> None:
+    with ExitStack() as opened:
+        address = f"ws://127.0.0.1:{copy.port('edge')}/ws/v1/live"
+        sockets = [opened.enter_context(connect(address)) for _ in range(20)]
+        for socket in sockets:
+            socket.send("")
+        counts = Counter(socket.recv(5) for socket in sockets)
+    assert sorted(counts) == ["realtime-1: ", "realtime-2: "]
+    assert min(counts.values()) >= 5
+
+
+def test_a_process_that_is_not_ready_gets_no_more_sockets(copy: Copy) -> None:
+    address = f"ws://127.0.0.1:{copy.port('edge')}/ws/v1/live"
+
+    def where() -> str:
+        with connect(address) as socket:
+            socket.send("")
+            return str(socket.recv(5))
+
+    copy.get("/close", process="realtime-1")
+    until(lambda: {where() for _ in range(10)} == {"realtime-2: "}, what="all sockets go to the other one")
+    copy.get("/open", process="realtime-1")
+    until(lambda: "realtime-1: " in {where() for _ in range(10)}, what="it gets sockets again")
+
+
+def test_changes_that_are_waited_for_go_to_realtime_and_all_others_to_engine(copy: Copy) -> None:
+    address = "/api/engine/v1/calendars/c/changes?since=1"
+    assert told(copy.get(f"{address}&wait=5")[1])["name"].startswith("realtime")
+    assert told(copy.get(address)[1])["name"] == "engine"
+    assert told(copy.get("/api/engine/v1/calendars/c/snapshot?wait=5")[1])["name"] == "engine"
 
 
 def test_no_other_address_can_be_upgraded(copy: Copy) -> None:
@@ -106,8 +140,8 @@ def test_the_access_log_holds_neither_queries_nor_the_tokens_of_patients(copy: C
 
 
 def test_a_process_that_is_away_is_a_problem_to_repeat_and_back_at_once(tmp_path: Path) -> None:
-    port, admin_port, engine_port, realtime_port = free_ports(4)
-    configuration = edge.configuration(port=port, admin_port=admin_port, engine_port=engine_port, realtime_port=realtime_port)
+    port, admin_port, engine_port, *realtime_ports = free_ports(5)
+    configuration = edge.configuration(port=port, admin_port=admin_port, engine_port=engine_port, realtime_ports=realtime_ports)
     front = edge_process(tmp_path, configuration=configuration, url="", admin_port=admin_port)
     with running(guarded(front)):
         until(lambda: answers(front.probe), what="the edge is ready")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.local.machine import Copy, is_alive, manage, ready, started, status, told, until
 
-NAMES = ["postgres", "valkey", "engine", "realtime", "edge"]
+NAMES = ["postgres", "valkey", "engine", "realtime-1", "realtime-2", "edge"]
 
 
 @pytest.fixture(scope="module")

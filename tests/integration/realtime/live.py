@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,8 +14,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from urllib.request import urlopen
 from uuid import UUID, uuid4
 
+from django.db import connection
 from redis import Redis
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -52,6 +56,18 @@ class Server:
         self.process.kill()
         self.process.wait(10)
 
+    @property
+    def memory(self) -> int:
+        """Resident bytes."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def metric(self, name: str) -> float:
+        """The value of a series, labels included, as /metrics writes it; 0 for one that was never counted."""
+        with urlopen(f"{self.url}/metrics") as answer:
+            found = re.search(rf"^{re.escape(name)} (\S+)$", answer.read().decode(), re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
 
 @contextmanager
 def running(command: list[str], *, port: int, probe: str, log: Path, environ: Mapping[str, str]) -> Iterator[Server]:
@@ -67,11 +83,10 @@ def running(command: list[str], *, port: int, probe: str, log: Path, environ: Ma
 
 
 @contextmanager
-def daphne(log: Path, **environ: str) -> Iterator[Server]:
-    """The push process."""
-    port = free_ports(1)[0]
-    command = [str(Path(sys.executable).parent / "daphne"), "-v", "0", "-b", "127.0.0.1", "-p", str(port)]
-    command += ["--websocket-max-message-size", "65536", "realtime.asgi:application"]
+def daphne(log: Path, port: int = 0, /, **environ: str) -> Iterator[Server]:
+    """The push process. Port 0 is a free one."""
+    port = port or free_ports(1)[0]
+    command = [sys.executable, "-m", "realtime", "--port", str(port)]
     with running(command, port=port, probe=f"http://127.0.0.1:{port}/readyz", log=log, environ=environ) as server:
         yield server
 
@@ -84,6 +99,12 @@ def relaying(log: Path, *, probe: str = "readyz", **environ: str) -> Iterator[Se
     told = {"DJANGO_SETTINGS_MODULE": "engine.settings", **environ}
     with running(command, port=port, probe=f"http://127.0.0.1:{port}/{probe}", log=log, environ=told) as server:
         yield server
+
+
+def of_this_test() -> dict[str, str]:
+    """For processes of ours: the database of this test, not the one it was made from."""
+    address, _, _ = os.environ["DATABASE_URL_ENGINE"].rpartition("/")
+    return {"DATABASE_URL_ENGINE": f"{address}/{connection.settings_dict['NAME']}"}
 
 
 class Valkey:
@@ -100,6 +121,12 @@ class Valkey:
         with self._log.open("ab") as said:
             self._running = subprocess.Popen(self._process.command, stdout=said, stderr=said)
         until(lambda: answers(self._process.probe) or None, what="valkey answers")
+
+    def freeze(self) -> None:
+        cast(subprocess.Popen[bytes], self._running).send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        cast(subprocess.Popen[bytes], self._running).send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         if self._running is not None:
@@ -162,6 +189,31 @@ class Socket:
                 self.raw.recv(timeout=max(0.0, deadline - time.monotonic()))
         except ConnectionClosed as closed:
             return closed.rcvd.code if closed.rcvd else None
+
+
+@contextmanager
+def deaf(server: Server) -> Iterator[socket.socket]:
+    """A client of the public page that shakes hands, signs in, and from then on neither reads nor answers, not even a close."""
+    request = (
+        "GET /ws/v1/live HTTP/1.1",
+        "Host: 127.0.0.1",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+    )
+    with socket.create_connection(("127.0.0.1", server.port), timeout=WITHIN_S) as raw:
+        raw.sendall("".join(f"{line}\r\n" for line in (*request, "")).encode())
+        assert b" 101 " in raw.recv(4096)
+        shout(raw, "auth", clinic=CLINIC)
+        assert b'"ready"' in raw.recv(4096)
+        yield raw
+
+
+def shout(raw: socket.socket, type_: str, **fields: object) -> None:
+    """Sends a message of fewer than 126 bytes without waiting for anything."""
+    text = json.dumps({"type": type_, **fields}).encode()
+    raw.sendall(bytes((0x81, 0x80 | len(text), 0, 0, 0, 0)) + text)  # masked, as it must be, with zeros
 
 
 @dataclass

@@ -64,6 +64,18 @@ def test_who_comes_in_the_middle_of_a_burst_misses_nothing(server: Server, feed:
     assert len({answer["version"] for answer in answers}) > 5, "nobody came in the middle"
 
 
+def test_what_is_pushed_is_counted_and_its_lag_measured_once(server: Server, feed: Feed, token: Callable[..., str]) -> None:
+    names = ("live_push_lag_seconds_count", 'live_push_lag_seconds_bucket{le="5.0"}', "live_deliveries_total")
+    calendar = feed.calendar()
+    with Socket(server).signed_in(token(CLINIC)) as one, Socket(server).signed_in(token(CLINIC)) as two:
+        one.subscribe(calendar)
+        two.subscribe(calendar)
+        before = [server.metric(name) for name in names]
+        feed.publish(calendar, 1, 2)
+        assert one.versions(2) == two.versions(2) == [1, 2]
+    assert [server.metric(name) - had for name, had in zip(names, before, strict=True)] == [2, 2, 4]
+
+
 def test_after_unsubscribe_nothing_comes(staff: Socket, feed: Feed) -> None:
     calendar = feed.calendar()
     staff.subscribe(calendar)

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from realtime import outlet
 from realtime.outlet import framed, open_outlet
 from realtime.protocol import Close
 
@@ -26,11 +27,11 @@ class Wire:
 
 async def test_frames_leave_in_order_and_before_the_close() -> None:
     wire = Wire()
-    outlet = open_outlet(wire)
+    out = open_outlet(wire)
     for number in range(3):
-        outlet.push(framed(str(number).encode()))
-    outlet.close(Close.TOO_MANY)
-    outlet.push(framed(b"late"))
+        out.push(framed(str(number).encode()))
+    out.close(Close.TOO_MANY)
+    out.push(framed(b"late"))
 
     await asyncio.wait_for(wire.closed.wait(), 5)
     await asyncio.sleep(0)
@@ -41,14 +42,50 @@ async def test_frames_leave_in_order_and_before_the_close() -> None:
 async def test_a_socket_that_does_not_take_its_frames_is_closed_as_too_slow() -> None:
     wire = Wire()
     wire.free.clear()
-    outlet = open_outlet(wire)
+    out = open_outlet(wire)
     for _ in range(502):
-        outlet.push(framed(b"x"))
+        out.push(framed(b"x"))
 
     await asyncio.wait_for(wire.closed.wait(), 5)
     await asyncio.sleep(0)
 
     assert wire.sent == [{"type": "websocket.close", "code": 4409}]
+
+
+class Stuck:
+    """Twisted's connection and autobahn's protocol of a client that reads nothing."""
+
+    STATE_OPEN = state = 3
+    dataBuffer, offset = b"", 0
+
+    def __init__(self) -> None:
+        self._tempDataLen = 0
+        self.closed = 0
+
+    def writeSomeData(self, _data: bytes) -> int:
+        return 0
+
+    def write(self, data: bytes) -> None:
+        self._tempDataLen += len(data)
+
+    def sendClose(self, *, code: int) -> None:
+        self.closed = code
+
+
+def test_what_waits_for_all_sockets_together_is_bounded() -> None:
+    frame = framed(b"x" * 8_000)
+    clients = [Stuck() for _ in range(2_000)]
+    outlets = [outlet._Direct(client, client) for client in clients]
+    for _ in range(64):
+        for out in outlets:
+            out.push(frame)
+    waiting = sum(client._tempDataLen for client in clients)
+    for out in outlets:
+        out.end()
+
+    assert waiting < 100 * 1024 * 1024, "2,000 times 256 KiB would be 500 MiB"
+    assert {client.closed for client in clients} == {4409}
+    assert not outlet._behind
 
 
 def test_a_frame_is_an_unmasked_text_frame_with_the_shortest_length() -> None:
