@@ -49,8 +49,7 @@ def make_environment() -> None:
             pip = [base, "-m", "pip", "--python", PYTHON, "install", "--quiet", "--require-hashes", "-r", str(VENV / "uv.txt")]
             subprocess.run(pip, check=True, env=environ)
             options = ("--quiet", "--compile-bytecode", "--require-hashes", "--python", PYTHON)
-            sync = [str(VENV / "bin" / "uv"), "pip", "sync", *options, str(LOCK)]
-            subprocess.run(sync, check=True, env=environ)
+            subprocess.run([str(VENV / "bin" / "uv"), "pip", "sync", *options, str(LOCK)], check=True, env=environ)
         except (subprocess.CalledProcessError, OSError) as error:
             sys.exit(f"The environment could not be made: {error}\nMend what is said above, then run this again.")
         STAMP.write_text(wanted())
@@ -69,6 +68,7 @@ def main() -> None:
         os.execv(PYTHON, [PYTHON, __file__, *sys.argv[1:]])
     if command not in PROJECTS:
         sys.exit(import_module("apps.local.commands").main(sys.argv[1:]))
+    (ROOT / PROJECTS[command].replace(".", "/")).with_suffix(".py").is_file() or sys.exit(f"There is no {command} here (yet).")
     known = Path(os.environ.get("HEALTHFLOW_DATA") or ROOT / ".data") / "environment.json"
     inherited = json.loads(known.read_text()) if known.is_file() else {}
     os.environ.update({**inherited, **os.environ, "DJANGO_SETTINGS_MODULE": PROJECTS[command]})

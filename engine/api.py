@@ -3,9 +3,10 @@
 import json
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date
 from datetime import time as wall_time
+from functools import wraps
 from typing import Any, Literal
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from engine import answers, bookings, openings, queries, shapes
 from engine.callers import PUBLIC_READ, PUBLIC_WRITE, anybody, holder, once, staff
 from engine.errors import HoldExpired, SlotTaken
 from engine.offers import Offer, parse
-from engine.rows import Actor, Patient
+from engine.rows import Actor, Done, Patient
 from engine.rules import CalendarRules
 from engine.scheduling.hours import OpeningException, OpeningHours
 from engine.scheduling.intervals import Interval
@@ -43,6 +44,23 @@ api = NinjaAPI(
     openapi_url="/openapi.json",
     urls_namespace="engine",
 )
+
+
+def _closed(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Refuses a parameter that the address does not have: misspelt, it would be a filter that filters nothing."""
+
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **given: Any) -> HttpResponse:
+        if "query" in given:
+            known = {field.alias or name for name, field in type(given["query"]).model_fields.items()}
+            if unknown := set(request.GET) - known:
+                raise ValidationFailed("There is no such parameter here.", param=min(unknown))
+        return view(request, *args, **given)
+
+    return checked
+
+
+api.add_decorator(_closed)
 
 
 # --- slots and holds ----------------------------------------------------------------------------------------------------
@@ -64,7 +82,7 @@ def slots(request: HttpRequest, clinic: str, query: Query[shapes.SlotsQuery]) ->
     found = queries.slots(
         visit_type,
         _within(query.from_, query.to),
-        calendar=queries.calendar_by_uid(as_id(query.calendar)).uid if query.calendar else None,
+        calendar=queries.calendar_by_uid(as_id(query.calendar), clinic=clinic).uid if query.calendar else None,
         state=query.state,
         modality=query.modality,
         limit=query.limit,
@@ -95,11 +113,8 @@ def first_available(request: HttpRequest, query: Query[shapes.FirstQuery]) -> Ht
 def hold(request: HttpRequest, body: shapes.HoldIn) -> HttpResponse:
     """Holds a slot for a while, so that it can be confirmed at leisure."""
     actor = anybody(request, PUBLIC_WRITE)
-    offer = _offer(body)
-    try:
-        done = bookings.hold(offer, seconds=body.seconds, actor=actor, once=once(request, actor))
-    except SlotTaken as taken:
-        raise _with_alternatives(taken, offer) from None
+    mine = once(request, actor)
+    done, offer = _taken(_offer(body), lambda offer: bookings.hold(offer, seconds=body.seconds, actor=actor, once=mine))
     return answers.written(answers.hold(done.appointment, offer), status=201, replayed=done.replayed)
 
 
@@ -145,11 +160,8 @@ def book(request: HttpRequest, body: shapes.AppointmentIn) -> HttpResponse:
     """Hold and confirm in one, for staff and programs."""
     claims = staff(request, "book")
     actor = Actor(claims.subject, claims.clinic)
-    offer, patient = _offer(body), _patient(body.patient, body.answers, actor)
-    try:
-        done = bookings.book(offer, patient=patient, state=body.state, actor=actor, once=once(request, actor))
-    except SlotTaken as taken:
-        raise _with_alternatives(taken, offer) from None
+    mine, patient = once(request, actor), _patient(body.patient, body.answers, actor)
+    done, _ = _taken(_offer(body), lambda offer: bookings.book(offer, patient=patient, state=body.state, actor=actor, once=mine))
     return answers.written(answers.appointment(done.appointment), status=201, replayed=done.replayed)
 
 
@@ -161,12 +173,12 @@ def appointments(request: HttpRequest, query: Query[shapes.AppointmentsQuery]) -
         raise NotFound("No such clinic.")
     found = queries.appointments(
         clinic=claims.clinic,
-        calendar=queries.calendar_by_uid(as_id(query.calendar)).uid if query.calendar else None,
+        calendar=queries.calendar_by_uid(as_id(query.calendar), clinic=claims.clinic).uid if query.calendar else None,
         patient=query.patient,
         status=query.status,
         within=Interval(query.from_ if query.from_ is not None else 0, query.to if query.to is not None else 2**32),
         limit=query.limit + 1,
-        after=_id(query.cursor) if query.cursor else None,
+        after=_cursor(query.cursor),
     )
     page = found[: query.limit]
     following = str(page[-1].id) if len(found) > query.limit else None
@@ -199,11 +211,9 @@ def appointment(request: HttpRequest, appointment_id: str, query: Query[shapes.A
 def reschedule(request: HttpRequest, appointment_id: str, body: shapes.RescheduleIn) -> HttpResponse:
     """Moves an appointment to another slot; when that is refused the old time stays."""
     claims = staff(request, "book")
-    actor, offer = Actor(claims.subject, claims.clinic), parse(body.slot)
-    try:
-        done = bookings.reschedule(_id(appointment_id), offer, by="clinic", actor=actor, once=once(request, actor))
-    except SlotTaken as taken:
-        raise _with_alternatives(taken, offer) from None
+    known, actor = _id(appointment_id), Actor(claims.subject, claims.clinic)
+    mine = once(request, actor)
+    done, _ = _taken(parse(body.slot), lambda offer: bookings.reschedule(known, offer, by="clinic", actor=actor, once=mine))
     return answers.written(answers.appointment(done.appointment), replayed=done.replayed)
 
 
@@ -225,7 +235,12 @@ def cancel(request: HttpRequest, appointment_id: str, body: shapes.CancelIn) -> 
     response={200: shapes.AppointmentOut, PROBLEMS: shapes.ProblemOut},
     tags=["appointments"],
 )
-def move(request: HttpRequest, appointment_id: str, move: Literal["arrive", "start", "complete", "no-show"]) -> HttpResponse:
+def move(
+    request: HttpRequest,
+    appointment_id: str,
+    move: Literal["arrive", "start", "complete", "no-show"],
+    body: shapes.MoveIn | None = None,
+) -> HttpResponse:
     """One step of the visit."""
     claims = staff(request, "book")
     actor = Actor(claims.subject, claims.clinic)
@@ -240,9 +255,10 @@ def move(request: HttpRequest, appointment_id: str, move: Literal["arrive", "sta
 def snapshot(request: HttpRequest, calendar: str, query: Query[shapes.RangeQuery]) -> HttpResponse:
     """A calendar's appointments, holds and open times at one version; the version is the ETag."""
     claims = staff(request, "read")
-    found = queries.snapshot(as_id(calendar), Interval(query.from_, query.to), clinic=claims.clinic)
+    found = queries.snapshot(as_id(calendar), _window(query), clinic=claims.clinic)
     etag = f'"{found.version}"'
-    if request.headers.get("If-None-Match") == etag:
+    asked = request.headers.get("If-None-Match", "")
+    if etag in asked or asked == "*":
         return HttpResponse(status=304, headers={"ETag": etag})
     response = answers.as_json(answers.snapshot(found))
     response["ETag"] = etag
@@ -266,10 +282,10 @@ def set_hours(request: HttpRequest, calendar: str, body: shapes.WeekIn) -> HttpR
             rule.weekday,
             wall_time.fromisoformat(rule.opens),
             wall_time.fromisoformat(rule.closes),
-            _date(rule.valid_from, "valid_from"),
-            _date(rule.valid_until, "valid_until"),
+            _date(rule.valid_from, f"hours.{number}.valid_from"),
+            _date(rule.valid_until, f"hours.{number}.valid_until"),
         )
-        for rule in body.hours
+        for number, rule in enumerate(body.hours)
     ]
     return answers.as_json({"version": openings.set_hours(rules.id, hours)})
 
@@ -310,10 +326,7 @@ def _id(text: str) -> UUID:
 
 def _own_calendar(request: HttpRequest, calendar: str) -> tuple[Claims, CalendarRules]:
     claims = staff(request, "configure")
-    rules = queries.calendar_by_uid(as_id(calendar))
-    if rules.clinic_slug != claims.clinic:
-        raise NotFound("No such calendar.")
-    return claims, rules
+    return claims, queries.calendar_by_uid(as_id(calendar), clinic=claims.clinic)
 
 
 def _offer(choice: shapes.SlotChoice) -> Offer:
@@ -349,6 +362,13 @@ def _within(start: int | None, end: int | None) -> Interval:
     return Interval(first, last)
 
 
+def _window(query: shapes.RangeQuery) -> Interval:
+    """What is asked for; a week from today's midnight (UTC) on unless said otherwise."""
+    now = int(time.time())
+    start = query.from_ if query.from_ is not None else now - now % queries.DAY_S
+    return _within(start, query.to)
+
+
 def _place(cursor: str | None) -> queries.Place | None:
     if cursor is None:
         return None
@@ -358,11 +378,32 @@ def _place(cursor: str | None) -> queries.Place | None:
     return queries.Place(int(start), int(calendar))
 
 
+def _cursor(text: str | None) -> UUID | None:
+    known = as_id(text) if text else None
+    if text and known is None:
+        raise ValidationFailed("This is not a cursor we gave.", param="cursor")
+    return known
+
+
 def _date(text: str | None, param: str) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
         raise ValidationFailed("This date does not exist.", param=param) from None
+
+
+def _taken(offer: Offer, take: Callable[[Offer], Done]) -> tuple[Done, Offer]:
+    """Takes the slot, with another room than it names if that one is gone. Raises what `take` raises, with alternatives."""
+    try:
+        return take(offer), offer
+    except SlotTaken as taken:
+        other = queries.elsewhere(offer) if len(offer.calendars) > 1 else None
+        if other is None:
+            raise _with_alternatives(taken, offer) from None
+    try:
+        return take(other), other
+    except SlotTaken as taken:
+        raise _with_alternatives(taken, offer) from None
 
 
 def _with_alternatives(taken: SlotTaken, offer: Offer) -> SlotTaken:
@@ -392,7 +433,8 @@ def _refused(request: HttpRequest, fault: Exception) -> HttpResponse:
 
 def _as_validation_failed(errors: Iterable[dict[str, Any]]) -> Problem:
     first = next(iter(errors))
-    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
+    # Pydantic names its own functions and unions beside the fields.
+    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path") and "[" not in str(part)]
     # The outermost name is the view's own parameter, which callers do not know.
     named = place[1:] if place[:1] in (["query"], ["body"]) else place
     message = str(first["msg"]).removeprefix("Value error, ")

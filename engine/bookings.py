@@ -38,6 +38,7 @@ from engine.scheduling.lifecycle import CAN_BE_MOVED, MOVES, TAKES_TIME, Appoint
 from engine.scheduling.slots import Refusal, Slot, check, free_unit
 
 LONGEST_HOLD_S = 900
+IN_PERSON = "in_person"
 # How long Redis turns rivals away from a slot that was booked at once; after that the database does.
 _BOOKED_S = 60
 _EXPIRE_ATTEMPTS = 3
@@ -119,8 +120,8 @@ def _take_once(
         if seen.replay:
             return seen.replay
         slot, units = _decide(offer, seen, actor)
-        if state:
-            _check_licence(seen.calendars[0], state)
+        if patient:
+            _check_licence(seen.calendars[0], state, modality=offer.modality)
         appointment = Appointment(
             id=hold_id,
             clinic=seen.visit_type.clinic,
@@ -159,7 +160,7 @@ def confirm(hold_id: UUID, *, patient: Patient, state: str, actor: Actor, once: 
             return seen.replay
         if seen.appointment.status == Status.EXPIRED or rows.is_overdue(seen):
             raise HoldExpired(seen.appointment)
-        _check_licence(rows.rules_of(seen.appointment.calendar, seen), state)
+        _check_licence(rows.rules_of(seen.appointment.calendar, seen), state, modality=seen.appointment.modality)
         changed = _change(
             transaction,
             seen,
@@ -267,8 +268,7 @@ def _reschedule_once(appointment_id: UUID, offer: Offer, *, by: str, actor: Acto
             _check_change_notice(old)
         new = rows.read_offer(transaction, offer, None, leaving=appointment_id)
         slot, units = _decide(offer, new, actor)
-        if old.appointment.state:
-            _check_licence(new.calendars[0], old.appointment.state)
+        _check_licence(new.calendars[0], old.appointment.state, modality=offer.modality)
         changed = replace(
             old.appointment,
             calendar=offer.calendar,
@@ -320,8 +320,11 @@ def _places(slot: Slot, seen: SeenOffer) -> dict[int, int]:
     return free
 
 
-def _check_licence(calendar: CalendarRules, state: str) -> None:
-    if state and calendar.states and state not in calendar.states:
+def _check_licence(calendar: CalendarRules, state: str, *, modality: str) -> None:
+    # Who comes in person is where the practitioner is; of everybody else we must be told.
+    if calendar.states and not state and modality != IN_PERSON:
+        raise ValidationFailed("Say in which state the patient is: licences depend on it.", param="state")
+    if calendar.states and state and state not in calendar.states:
         raise NotLicensedInState(param="state")
 
 

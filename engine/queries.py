@@ -7,7 +7,7 @@ import heapq
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -99,11 +99,12 @@ def visit_type_by_uid(uid: UUID | None, *, clinic: int | None = None) -> VisitTy
     return visit_type_rules(*row)
 
 
-def calendar_by_uid(uid: UUID | None) -> CalendarRules:
-    """Raises NotFound."""
-    row = models.Calendar.objects.filter(uid=uid).values_list("id", "rules").first() if uid else None
+def calendar_by_uid(uid: UUID | None, *, clinic: str | None = None) -> CalendarRules:
+    """A calendar, of that clinic only if one is named. Raises NotFound."""
+    rows = models.Calendar.objects.filter(uid=uid) if uid else models.Calendar.objects.none()
+    row = (rows if clinic is None else rows.filter(clinic__slug=clinic)).values_list("id", "rules").first()
     if row is None:
-        raise NotFound("No such calendar.")
+        raise NotFound("No such calendar.", param="calendar")
     return calendar_rules(*row)
 
 
@@ -187,7 +188,23 @@ _recent: dict[tuple[int, int, int], tuple[float, Found]] = {}
 
 
 def alternatives(offer: Offer) -> Found:
-    """Free slots of the same visit type near a refused one. At most a second old, so that a crowd costs one search."""
+    """Free slots of the same visit type near a refused one, the nearest first."""
+    near = _near(offer)
+    others = [o for o in near.offers if (o.calendar, o.start) != (offer.calendar, offer.start)]
+    nearest = heapq.nsmallest(
+        _ALTERNATIVES, others, key=lambda o: (abs(o.start - offer.start), o.calendar != offer.calendar, o.calendar)
+    )
+    return Found(nearest, near.days, None)
+
+
+def elsewhere(offer: Offer) -> Offer | None:
+    """The same start on the same calendar, but with another room or device than the refused offer had; None if there is none."""
+    same = (o for o in _near(offer).offers if (o.calendar, o.start) == (offer.calendar, offer.start))
+    return next((replace(o, modality=offer.modality) for o in same if o.calendars != offer.calendars), None)
+
+
+def _near(offer: Offer) -> Found:
+    # At most a second old, so that a crowd costs one search.
     key = (offer.visit_type, offer.calendar, offer.start // DAY_S)
     kept = _recent.get(key)
     if kept is None or kept[0] < time.monotonic():
@@ -197,11 +214,7 @@ def alternatives(offer: Offer) -> Found:
         if len(_recent) > 1000:
             _recent.clear()
         kept = _recent[key] = (time.monotonic() + _ALTERNATIVES_AGE_S, found)
-    others = [o for o in kept[1].offers if (o.calendar, o.start) != (offer.calendar, offer.start)]
-    nearest = heapq.nsmallest(
-        _ALTERNATIVES, others, key=lambda o: (abs(o.start - offer.start), o.calendar != offer.calendar, o.calendar)
-    )
-    return Found(nearest, kept[1].days, None)
+    return kept[1]
 
 
 def _free_slots(

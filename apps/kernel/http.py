@@ -2,13 +2,15 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from io import BytesIO
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import DatabaseError
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from prometheus_client import Histogram
 
 from apps.kernel.problems import PROBLEM_JSON, Internal, MethodNotAllowed, NotFound, PayloadTooLarge, Problem, Unavailable
@@ -26,6 +28,19 @@ REQUESTS = Histogram(
 @lru_cache(maxsize=5_000)
 def _series(route: str, method: str, status: int) -> Histogram:
     return REQUESTS.labels(route, method, status)
+
+
+def sized(application: Callable[[dict[str, Any], Any], Iterable[bytes]]) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
+    """A WSGI application that knows how long every body is: Django takes one that comes in chunks for empty."""
+
+    def with_length(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if "CONTENT_LENGTH" not in environ and "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
+            # One byte more than is allowed is enough to see that it is too much.
+            body = environ["wsgi.input"].read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+            environ |= {"CONTENT_LENGTH": str(len(body)), "wsgi.input": BytesIO(body)}
+        return application(environ, start_response)
+
+    return with_length
 
 
 class Door:
@@ -64,6 +79,8 @@ def as_response(request: HttpRequest, fault: Exception) -> HttpResponse:
     """Any exception as an answer. What we did not foresee is logged by place and kind, never by its text."""
     if isinstance(fault, Problem):
         return fault.response()
+    if isinstance(fault, Http404):
+        return NotFound().response()
     if isinstance(fault, RequestDataTooBig):
         return PayloadTooLarge().response()
     request_id = request.headers.get("X-Request-Id", "")

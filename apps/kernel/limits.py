@@ -50,7 +50,9 @@ class Limiter:
         except RedisError:
             wait = self._check_here(key, interval, limit.seconds * 1000)
         if wait > 0:
-            raise RateLimited(retry_after=ceil(wait / 1000))
+            refused = RateLimited(retry_after=ceil(wait / 1000))
+            refused.policy = (limit.name, limit.requests, limit.seconds)
+            raise refused
 
     def _check_here(self, key: str, interval: float, burst: float) -> float:
         now = time.monotonic() * 1000

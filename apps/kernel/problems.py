@@ -30,6 +30,10 @@ class Problem(Exception):
         """Code-specific members of the answer."""
         return {}
 
+    def headers(self) -> dict[str, str]:
+        """Code-specific header fields of the answer."""
+        return {}
+
     def body(self) -> dict[str, Any]:
         members = {"param": self.param, "retry_after": self.retry_after, **self.fields()}
         return {
@@ -45,6 +49,8 @@ class Problem(Exception):
         response = HttpResponse(json.dumps(self.body()), status=self.status, content_type=PROBLEM_JSON)
         if self.retry_after is not None:
             response["Retry-After"] = str(self.retry_after)
+        for name, value in self.headers().items():
+            response[name] = value
         return response
 
 
@@ -59,11 +65,17 @@ class Unauthenticated(Problem):
 
     code, status, title = "unauthenticated", 401, "Sign in first"
 
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": "Bearer"}
+
 
 class SecondFactorRequired(Problem):
     """Signed in with one factor where staff need two. Complete the second factor and ask again."""
 
     code, status, title = "second_factor_required", 401, "A second factor is needed"
+
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": "Bearer"}
 
 
 class Forbidden(Problem):
@@ -114,6 +126,14 @@ class RateLimited(Problem):
 
     code, status, title = "rate_limited", 429, "Too many requests"
     retryable = True
+    policy: tuple[str, int, int] | None = None
+    """Name, requests, seconds of the limit: told as draft-ietf-httpapi-ratelimit-headers says."""
+
+    def headers(self) -> dict[str, str]:
+        if self.policy is None:
+            return {}
+        name, requests, seconds = self.policy
+        return {"RateLimit-Policy": f'"{name}";q={requests};w={seconds}', "RateLimit": f'"{name}";r=0;t={self.retry_after}'}
 
 
 class Unavailable(Problem):

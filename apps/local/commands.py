@@ -115,7 +115,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./manage.py")
     commands = parser.add_subparsers(dest="command", required=True)
     start = commands.add_parser("up", help="start everything on this machine")
-    start.add_argument("--port", type=int, default=8000, help="of the one address everything is behind; 0 takes a free one")
+    start.add_argument(
+        "--port",
+        type=int,
+        choices=range(65536),
+        metavar="PORT",
+        default=8000,
+        help="of the one address everything is behind; 0 takes a free one",
+    )
     start.add_argument("--no-demo", dest="demo", action="store_false", help="no demo clinic")
     start.add_argument("--no-limits", dest="limits", action="store_false", help="rate limits off, for load tests")
     start.add_argument("--detach", action="store_true", help="go on in the background; ./manage.py down stops it")

@@ -3,13 +3,15 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from io import BytesIO
 from typing import Any
 from uuid import uuid4
 
 import psycopg2.extensions
 import pytest
 from django.db import connection
-from django.test import Client
+from django.db.models import F
+from django.test import Client, RequestFactory
 
 from apps.kernel.limits import Limit
 from engine import models
@@ -17,7 +19,8 @@ from engine.locks import gate, gate_keys
 from engine.offers import parse
 from engine.rows import Once
 from engine.shapes import in_zone
-from tests.practice import DAY, Practice, make_practice, tomorrow
+from engine.wsgi import application
+from tests.practice import DAY, Practice, make_practice, open_around_the_clock, tomorrow
 
 BASE = "/api/engine/v1"
 ZOE = {"name": "Zoe Canary", "email": "zoe@example.org", "phone": "+1 555 0100", "date_of_birth": "1980-02-29"}
@@ -369,6 +372,8 @@ def test_a_public_caller_is_limited_and_told_for_how_long(
     assert [a.status_code for a in answers] == [201, 201, 429]
     problem = refused(answers[2], 429, "rate_limited")
     assert int(answers[2]["Retry-After"]) == problem["retry_after"] > 0
+    assert answers[2]["RateLimit-Policy"].endswith(";q=2;w=60")
+    assert answers[2]["RateLimit"].endswith(f";r=0;t={problem['retry_after']}")
 
 
 # --- bad input: each gets its error and changes nothing -----------------------------------------------------------------
@@ -464,7 +469,7 @@ def test_hours_can_be_replaced(desk: Client, practice: Practice, token: Callable
     bad = {"hours": [{"weekday": 0, "opens": "25:00", "closes": "10:00"}]}
     refused(admin.put(path, json.dumps(bad), content_type="application/json"), 422, "validation_failed", "hours.0.opens")
     bad = {"hours": [{"weekday": 0, "opens": "09:00", "closes": "10:00", "valid_from": "2027-02-30"}]}
-    refused(admin.put(path, json.dumps(bad), content_type="application/json"), 422, "validation_failed", "valid_from")
+    refused(admin.put(path, json.dumps(bad), content_type="application/json"), 422, "validation_failed", "hours.0.valid_from")
 
 
 def test_an_opening_longer_than_a_day_is_refused(practice: Practice, token: Callable[..., str]) -> None:
@@ -692,6 +697,75 @@ def test_changes_that_are_no_longer_kept_are_gone(desk: Client, practice: Practi
     refused(desk.get(path, {"since": 99}), 410, "version_gone")
     assert [e["version"] for e in desk.get(path, {"since": 2}).json()["events"]] == [3]
     assert desk.get(path, {"since": 3}).json()["events"] == []
+
+
+# --- the edges of HTTP ----------------------------------------------------------------------------------------------------
+
+
+def test_the_apis_own_root_is_not_found(http: Client, practice: Practice) -> None:
+    refused(http.get(f"{BASE}/"), 404, "not_found")
+
+
+@pytest.mark.parametrize(("size", "status"), [(0, 201), (70_000, 413)])
+def test_a_body_that_comes_in_chunks_is_read(http: Client, practice: Practice, size: int, status: int) -> None:
+    body = json.dumps({"slot": slots_of(http, practice)[0]["slot"]}).encode() + b" " * size
+    environ = RequestFactory().post(f"{BASE}/holds", content_type="application/json").environ
+    del environ["CONTENT_LENGTH"]
+    answers: list[str] = []
+
+    application(environ | {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": BytesIO(body)}, lambda line, _: answers.append(line))
+
+    assert answers[0].startswith(str(status))
+
+
+def test_a_parameter_that_is_not_known_is_refused(http: Client, practice: Practice) -> None:
+    query = {"visit_type": str(practice.visit.uid), "calender": str(practice.doctor.uid)}
+
+    refused(http.get(f"{BASE}/clinics/harbor/slots", query), 422, "validation_failed", "calender")
+
+
+def test_another_clinics_calendar_is_no_filter(http: Client, desk: Client, practice: Practice) -> None:
+    foreign = str(make_practice("bayside").doctor.uid)
+    query = {"visit_type": str(practice.visit.uid), "calendar": foreign}
+
+    refused(http.get(f"{BASE}/clinics/harbor/slots", query), 404, "not_found", "calendar")
+    refused(desk.get(f"{BASE}/appointments", {"calendar": foreign}), 404, "not_found", "calendar")
+    refused(desk.get(f"{BASE}/appointments", {"cursor": "x"}), 422, "validation_failed", "cursor")
+
+
+def test_who_is_not_known_is_told_how_to_sign_in(http: Client, practice: Practice) -> None:
+    assert http.get(f"{BASE}/appointments")["WWW-Authenticate"] == "Bearer"
+
+
+# --- what a visit needs ---------------------------------------------------------------------------------------------------
+
+
+def test_a_visit_takes_another_room_when_its_own_is_gone(http: Client, practice: Practice) -> None:
+    second = models.Calendar.objects.create(clinic=practice.doctor.clinic, kind="room", name="Second room", zone="America/New_York")
+    open_around_the_clock(second)
+    practice.procedure.calendars.add(second)
+    models.VisitType.objects.filter(id=practice.procedure.id).update(revision=2)
+    by_calendar = {slot["calendar"]: slot for slot in reversed(slots_of(http, practice, visit_type=practice.procedure))}
+    doctors, nurses = by_calendar[str(practice.doctor.uid)], by_calendar[str(practice.nurse.uid)]
+    assert (doctors["start"], doctors["calendars"][1]) == (nurses["start"], nurses["calendars"][1])
+
+    first, other = (post(http, "/holds", {"slot": slot["slot"]}) for slot in (doctors, nurses))
+
+    assert (first.status_code, other.status_code) == (201, 201)
+    assert {room for held in (first, other) for room in held.json()["calendars"]} == {
+        str(calendar.uid) for calendar in (practice.doctor, practice.nurse, practice.room, second)
+    }
+
+
+def test_who_is_seen_by_video_says_in_which_state(desk: Client, practice: Practice) -> None:
+    models.Calendar.objects.filter(id=practice.doctor.id).update(states=["NY"], rules=F("rules") + 1)
+    video, person = (
+        next(s for s in slots_of(desk, practice, modality=way) if s["calendar"] == str(practice.doctor.uid))
+        for way in ("video", "in_person")
+    )
+
+    refused(post(desk, "/appointments", {"slot": video["slot"], "patient": ZOE}), 422, "validation_failed", "state")
+    assert post(desk, "/appointments", {"slot": person["slot"], "patient": ZOE}).status_code == 201
 
 
 # --- faults of ours -----------------------------------------------------------------------------------------------------
