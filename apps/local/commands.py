@@ -134,3 +134,9 @@ def _parser() -> argparse.ArgumentParser:
         usual = os.environ.get("HEALTHFLOW_DATA") or ROOT / ".data"
         command.add_argument("--data", type=Path, default=Path(usual), help="folder of this copy's data (.data)")
     return parser
+
+
+def _port(text: str) -> int:
+    if not (text.isdigit() and int(text) < 65536):
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return int(text)
