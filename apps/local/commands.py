@@ -117,9 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     start = commands.add_parser("up", help="start everything on this machine")
     start.add_argument(
         "--port",
-        type=int,
-        choices=range(65536),
-        metavar="PORT",
+        type=_port,
         default=8000,
         help="of the one address everything is behind; 0 takes a free one",
     )
