@@ -1,6 +1,7 @@
 """Each view renders a page's skeleton; the ES modules take over and speak to the public API like any other program."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec
@@ -11,8 +12,11 @@ from django.middleware.csrf import rotate_token
 from django.shortcuts import redirect, render
 from django.views.decorators.csrf import csrf_protect, ensure_csrf_cookie
 from django.views.decorators.http import require_POST, require_safe
+from redis import RedisError
 
+from apps.kernel import revocations
 from apps.kernel.problems import NotFound
+from apps.kernel.redis import connect
 from apps.kernel.revocations import watched
 from apps.kernel.tokens import SESSION_COOKIE, Claims, TokenRefused, Verifier, sign
 from engine import queries
@@ -21,6 +25,7 @@ DEMO_ROLES = {"practitioner": "Practitioner", "front_desk": "Front desk", "clini
 DOCUMENTS = {"engine": "Appointments"}
 """The services whose API documents can be read, by their part of the address."""
 _DEMO_SESSION_S = 12 * 3600
+_REVOKE_WITHIN_S = 0.5
 _OURS_ONLY = "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'"
 _PAGE_POLICY = f"{_OURS_ONLY}; require-trusted-types-for 'script'"
 # The API reader is not our code: its style sheet carries its icons, and it draws with markup.
@@ -100,6 +105,12 @@ def demo_sign_in(request: HttpRequest) -> HttpResponse:
 @require_POST
 @csrf_protect
 def demo_sign_out(request: HttpRequest) -> HttpResponse:
+    """Ends the session on every open page too, not only the cookie in this browser."""
+    claims = _session(request)
+    if claims is not None:
+        with suppress(RedisError):  # the token ends by itself
+            redis = connect(settings.ENV.redis_url.get_secret_value(), timeout_s=_REVOKE_WITHIN_S)
+            revocations.revoke(redis, revocations.session(claims.token_id))
     response = redirect("/")
     response.delete_cookie(SESSION_COOKIE, samesite="Lax")
     return response
