@@ -108,8 +108,10 @@ def broken(found: Json) -> list[str]:
 def _ours(found: Json) -> Iterator[tuple[str, Json]]:
     for number, run in enumerate(found.get("peers", {}).get(OURS, {}).get("runs", ()), 1):
         for name, figures in run.items():
-            # The ramp goes on until something gives; what counts is what it calls good.
             yield f"round {number}, {name}", figures
+            # The ramp goes on until something gives. A socket that was closed for being too slow knows that it missed something.
+            steps = (step for step in figures.get("steps", ()) if not step["sockets_ended"])
+            yield from ((f"round {number}, {step['asked_per_s']} deliveries/s", step) for step in steps)
     if "idle" in found:
         yield "idle", found["idle"][OURS]
     yield from ((name, found[name]) for name in ("stopped", "lag", "comeback") if name in found)
