@@ -16,9 +16,11 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any, cast
 
 from prometheus_client import Counter, Gauge, Histogram
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from apps.kernel.redis import connect_async
@@ -34,6 +36,8 @@ _CONFIRMED_WITHIN_S = 5.0
 _EPOCH_POLL_S = 0.1
 _BACK_OFF_S = (0.1, 2.0)
 _AT_ONCE = 500
+# At the worst each answer is 512 events, 0.4 MB.
+_QUESTIONS_AT_ONCE = 200
 
 SUBSCRIPTIONS = Gauge("live_subscriptions", "Calendars watched, counted once for each socket")
 RECOVERIES = Counter("live_recoveries", "Sockets that came back with a version, by whether nothing was missing", ["recovered"])
@@ -58,6 +62,7 @@ class Hub:
     def __init__(self, url: str, *, positions_every_s: float) -> None:
         self._url, self._positions_every_s = url, positions_every_s
         self._redis = connect_async(url, timeout_s=_TIMEOUT_S, connections=16)
+        self._inquiry = _Inquiry(self._redis)
         self._bells: dict[bytes, Callable[[], object]] = {EPOCH.encode(): self._put_back}
         self._rooms: dict[bytes, Room] = {}
         self._epoch = ""
@@ -229,9 +234,7 @@ class Hub:
     async def _position(self, calendar: str, *, after: int | None = None, audience: Audience = "staff") -> Position | None:
         """None when there is no such calendar. Waits while Redis has no epoch: then it does not know its calendars."""
         while True:
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                ask(pipeline, calendar, after=after)
-                answer = await pipeline.execute()
+            answer = await self._inquiry.answer(calendar, after=after)
             if answer[0] is not None:
                 return position(answer, audience)
             await asyncio.sleep(_EPOCH_POLL_S)
@@ -292,3 +295,43 @@ class Hub:
         self._tasks.discard(task)
         if not task.cancelled() and (failed := task.exception()) is not None and not isinstance(failed, RedisError):
             log.error("hub_task_failed", exc_info=failed)
+
+
+class _Inquiry:
+    """Asks Redis for positions: what comes up while it answers goes there together afterwards, and alike questions once.
+
+    Each by itself, over a pool of connections, 5,000 sockets that came back at once got nowhere: an answer took a turn of the
+    busy loop, only so many were under way, the others timed out and came back, and so on for minutes.
+    """
+
+    def __init__(self, redis: "Redis") -> None:
+        self._redis = redis
+        self._waiting: dict[tuple[str, int | None], asyncio.Future[Sequence[Any]]] = {}
+        self._asking: asyncio.Task[None] | None = None
+
+    async def answer(self, calendar: str, *, after: int | None) -> Sequence[Any]:
+        """What `position` understands; all that Redis knew before this call is in it. Raises RedisError, OSError."""
+        answered = self._waiting.setdefault((calendar, after), asyncio.get_running_loop().create_future())
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask())
+        return await asyncio.shield(answered)  # it may be others' answer too
+
+    async def _ask(self) -> None:
+        try:
+            while self._waiting:
+                some = dict(islice(self._waiting.items(), _QUESTIONS_AT_ONCE))
+                for question in some:
+                    del self._waiting[question]
+                try:
+                    async with self._redis.pipeline(transaction=False) as pipeline:
+                        for calendar, after in some:
+                            ask(pipeline, calendar, after=after)
+                        answers = await pipeline.execute()
+                except (RedisError, OSError) as failed:
+                    for answered in some.values():
+                        answered.set_exception(failed)
+                else:
+                    for answered, answer in zip(some.values(), zip(*[iter(answers)] * 3, strict=True), strict=True):
+                        answered.set_result(answer)
+        finally:
+            self._asking = None
