@@ -299,6 +299,7 @@ def test_a_time_that_somebody_takes_keeps_its_place_and_is_free_again_when_it_is
     button.focus()
     mark(watching, "Live")
     button.evaluate(NOTE_TAKEN)
+    place = button.bounding_box()
     with other.expect_response(lambda response: response.url.endswith("/holds")) as held:
         time_button(other, slots[1]).click()
     timing = held.value.request.timing
@@ -307,6 +308,7 @@ def test_a_time_that_somebody_takes_keeps_its_place_and_is_free_again_when_it_is
     assert seconds < 1.0
     expect(button).to_be_focused()
     expect(button).to_have_text(f"{clock(slots[1])}taken")
+    assert button.bounding_box() == place
     expect(watching.locator("#times-news")).to_have_text(f"{clock(slots[1])} was just taken.")
     watching.keyboard.press("Enter")
     expect(watching.get_by_role("heading", name="Your details")).to_be_hidden()

@@ -129,8 +129,7 @@ async function readWeek(question, signal) {
 function drawTimes() {
   tell(week.state, week.trueAt);
   byId("times").setAttribute("aria-busy", String(week.question === undefined));
-  if (week.failure) write(byId("none"), sentence(codeOf(week.failure)));
-  if (!week.question) return;
+  if (!week.question) return void (week.failure && write(byId("none"), sentence(codeOf(week.failure))));
   const days = Array.from({ length: WEEK_DAYS }, (_, index) => addDays(/** @type {Question} */ (week.question).firstDay, index));
   /** One time may be free with several people; one button is enough. @type {Map<string, Map<number, Slot>>} */
   const times = new Map(days.map((day) => [day, new Map()]));
@@ -149,7 +148,7 @@ function drawTimes() {
   for (const [start, slot] of free) seen.set(start, slot);
   const some = [...times.values()].some(({ size }) => size);
   write(byId("times-title"), seen.size ? `Times on ${dayName(chosenDay)}` : "Which time?");
-  if (!week.failure) write(byId("none"), free.size ? "" : some ? "No more times are free on this day." : "No times are free in these seven days.");
+  write(byId("none"), free.size ? "" : some ? "No more times are free on this day." : "No times are free in these seven days.");
   byId("jump").hidden = some;
   byId("zone").textContent = zoneText(free.size ? [...free.keys()][0] : Date.parse(chosenDay));
   drawSlots(byId("times"), [...seen].sort(([a], [b]) => a - b).map(([start, slot]) => free.get(start) ?? slot), { free });
