@@ -1,7 +1,11 @@
-"""A calendar as a screen keeps it: a snapshot, and every event after it. The rule is that of engine/ui/static/live.js."""
+"""A calendar as a screen keeps it: a snapshot, and every event after it. The rule is that of engine/ui/static/live.js.
+
+`follow` is the rule where everything arrives as it should; `Viewer` is the whole of it, for all that can go wrong on the way.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from typing import Any
 
 GONE = ("cancelled", "expired")
@@ -51,3 +55,97 @@ def _seen(visit: dict[str, Any]) -> dict[str, Any]:
     seen = {name: visit[name] for name in FIELDS if name in visit}
     # The calendars are a set; what comes first is not told by an event.
     return seen | {"calendars": sorted(visit["calendars"])} if "calendars" in visit else seen
+
+
+class Missing(IntEnum):
+    """What has to be asked for."""
+
+    NOTHING = 0
+    CHANGES = 1
+    SNAPSHOT = 2
+
+
+class Gone(Exception):
+    """The changes after a version are not kept any more."""
+
+
+class Viewer:
+    """A screen and its connection: takes the live socket's frames and asks for what is missing.
+
+    `ask("snapshot")` and `ask("changes 41")` answer what the API does; the latter may raise Gone. While they are asked,
+    `receive` may be called again: frames do not wait for answers.
+    """
+
+    def __init__(self, calendar: str, ask: Callable[[str], dict[str, Any]]) -> None:
+        self._calendar, self._ask = calendar, ask
+        self._told: tuple[str, int] | None = None
+        self._waiting: list[dict[str, Any]] = []
+        self._missing, self._asking = Missing.NOTHING, False
+        self.screen = Screen(calendar, 0, {}, [])
+        self.epoch = ""
+
+    @property
+    def current(self) -> bool:
+        """Whether this is the calendar as the server has it, as far as anybody can know."""
+        return self._told is not None and self._told[0] == self.epoch and self.screen.version >= self._told[1]
+
+    def receive(self, frame: dict[str, Any]) -> None:
+        match frame:
+            case {"type": "subscribed", "epoch": str(epoch), "version": int(version)}:
+                self._told, self._waiting = (epoch, version), []
+                self._fetch(Missing.NOTHING if frame["recovered"] and epoch == self.epoch else Missing.SNAPSHOT)
+            case {"type": "heartbeat", "versions": versions} if self._told is not None and self._calendar in versions:
+                self._hear(versions[self._calendar])
+                self._fetch(Missing.CHANGES if versions[self._calendar] > self.screen.version else Missing.NOTHING)
+            case {"type": "event", "version": int(version)} if self._told is not None:
+                self._hear(version)
+                if self._asking:
+                    self._waiting.append(frame)
+                else:
+                    self._take(frame)
+            case {"type": "lost" | "error" | "heartbeat"}:
+                self._told, self._waiting = None, []
+
+    def _hear(self, version: int) -> None:
+        if self._told is not None:
+            self._told = (self._told[0], max(self._told[1], version))
+
+    def _take(self, event: dict[str, Any]) -> None:
+        if event["version"] > self.screen.version + 1:
+            self._fetch(Missing.CHANGES)
+        elif event["version"] > self.screen.version and event["event"].startswith("calendar."):
+            self.screen = replace(self.screen, version=event["version"])
+            self._fetch(Missing.SNAPSHOT)
+        else:
+            self.screen = follow(self.screen, [event], fresh_open=list)
+
+    def _fetch(self, missing: Missing) -> None:
+        self._missing = max(self._missing, missing)
+        if self._asking:
+            return
+        self._asking = True
+        while self._missing:
+            asked, self._missing = self._missing, Missing.NOTHING
+            if asked == Missing.SNAPSHOT:
+                self._load()
+            else:
+                self._fill()
+            waiting, self._waiting = self._waiting, []
+            for event in waiting:
+                self._take(event)
+        self._asking = False
+
+    def _load(self) -> None:
+        answer = self._ask("snapshot")
+        self.screen, self.epoch = load(answer), answer["epoch"]
+
+    def _fill(self) -> None:
+        try:
+            answer = self._ask(f"changes {self.screen.version}")
+        except Gone:
+            return self._fetch(Missing.SNAPSHOT)
+        if answer["epoch"] != self.epoch:
+            return self._fetch(Missing.SNAPSHOT)
+        for event in answer["events"]:
+            self._take(event)
+        return self._fetch(Missing.CHANGES if answer["version"] > self.screen.version else Missing.NOTHING)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request, WebSocket, sync_playwright
 
+from apps.local.environment import free_ports
 from tests.browser.stack import Clinic, NewPage, Stack, manage, status
 
 FLAGS = (
@@ -36,6 +37,17 @@ def playwright() -> Iterator[Playwright]:
 def browser(playwright: Playwright) -> Iterator[Browser]:
     launched = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
     yield launched
+    launched.close()
+
+
+@pytest.fixture
+def tabs(playwright: Playwright) -> Iterator[BrowserContext]:
+    """One window whose tabs hide each other. Playwright's own pages are made to believe that they are always looked at."""
+    port = free_ports(1)[0]
+    launched = playwright.chromium.launch(
+        executable_path=shutil.which("chromium"), args=[*FLAGS, f"--remote-debugging-port={port}"]
+    )
+    yield playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{port}", no_defaults=True).contexts[0]
     launched.close()
 
 

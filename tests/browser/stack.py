@@ -15,7 +15,10 @@ from playwright.sync_api import APIRequestContext, Page
 
 ROOT = Path(__file__).resolve().parents[2]
 # Without the addresses of the servers that the test run itself was given.
+HEARTBEAT_S = 3
+"""Instead of 25, so that two of them pass while a test waits."""
 ENVIRON = {name: os.environ[name] for name in ("PATH", "HOME", "HEALTHFLOW_VENV") if name in os.environ}
+ENVIRON["HEARTBEAT_S"] = str(HEARTBEAT_S)
 API = "/api/engine/v1"
 PATIENT = {"name": "Test Patient", "email": "patient@example.org", "phone": "212 555 0100", "date_of_birth": "1980-02-03"}
 
@@ -30,9 +33,9 @@ class Stack:
     data: Path
     url: str
 
-    def process(self, name: str) -> Json:
-        """What `./manage.py status` says of one process."""
-        return next(dict(process) for process in status(self.data)["processes"] if process["name"] == name)
+    def push_processes(self) -> set[int]:
+        """The pids of the push processes that `./manage.py status` tells of."""
+        return {process["pid"] for process in status(self.data)["processes"] if process["name"].startswith("realtime")}
 
 
 class Clinic:

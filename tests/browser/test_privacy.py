@@ -23,7 +23,7 @@ def environment(stack: Stack) -> dict[str, str]:
 
 def tell_everybody(stack: Stack, clinic: Clinic, token: str) -> Iterator[str]:
     """Books for a patient, well and badly, with a staff socket open; yields every frame and every refusal."""
-    slot, spare = clinic.slots("Follow-up", "Dr. Maya Chen")[:2]
+    slot, spare = clinic.slots("Follow-up", "Dr. Sofia Alvarez")[:2]
     staff = {"Authorization": f"Bearer {token}"}
     details = {"patient": PATIENT, "state": "NY", "answers": {"Why?": "canary-cough"}}
     with connect(stack.url.replace("http", "ws") + "/ws/v1/live") as socket, httpx.Client(base_url=stack.url + API) as http:

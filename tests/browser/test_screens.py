@@ -1,20 +1,13 @@
 """The screens in a real browser, against the whole stack."""
 
-import os
-import re
-import signal
-import time
 from collections.abc import Callable
-from datetime import datetime
-from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from tests.browser.stack import PATIENT, Clinic, Json, NewPage, Stack
+from tests.browser.screens import DOCTOR, calendar_page, choose_time, fill_details, time_button, visit_on
+from tests.browser.stack import PATIENT, Clinic, NewPage, Stack
 
-ZONE = ZoneInfo("America/New_York")
-DOCTOR = "Dr. Sofia Alvarez"
 SEEN_WITHIN_S = 1.0
 # Notes when a frame with the visit in it was drawn, on the clock that all pages of one machine share.
 # (A promise of the page's own: Playwright's way of waiting for a function is what the page's policy forbids, eval.)
@@ -26,50 +19,6 @@ WATCH = """(selector) => {
         }).observe(document.body, { subtree: true, childList: true, attributes: true });
     });
 }"""
-# All that the page says of its connection, until it says that it is live.
-LISTEN = """() => {
-    const state = document.getElementById("state");
-    const said = [];
-    window.said = new Promise((resolve) => {
-        new MutationObserver(() => said.push(state.textContent) && state.textContent === "Live" && resolve(said))
-            .observe(state, { childList: true });
-    });
-}"""
-
-
-def calendar_page(new_page: NewPage, clinic: Clinic, slot: Json, role: str = "practitioner") -> Page:
-    """A staff page that shows the calendar and the day of a slot, live."""
-    page = new_page("/")
-    page.get_by_label("Role").select_option(role)
-    page.get_by_role("button", name="Open the calendar").click()
-    day = datetime.fromisoformat(slot["start"]).astimezone(ZONE).date()
-    page.goto(f"/calendar/?calendar={clinic.id_of('calendars', DOCTOR)}&day={day}")
-    expect(page.get_by_text("Live", exact=True)).to_be_visible()
-    return page
-
-
-def visit_on(appointment: Json) -> str:
-    return f'.visit[data-key="{appointment["id"]}"]'
-
-
-def clock(slot: Json) -> str:
-    return datetime.fromisoformat(slot["start"]).astimezone(ZONE).strftime("%-I:%M\u00a0%p")
-
-
-def fill_details(page: Page) -> None:
-    page.get_by_label("Full name").fill(PATIENT["name"])
-    page.get_by_label("Email").fill(PATIENT["email"])
-    page.get_by_label("Phone").fill(PATIENT["phone"])
-    page.get_by_label("Date of birth").fill(PATIENT["date_of_birth"])
-    page.get_by_label("State you will be in").select_option("NY")
-
-
-def choose_time(page: Page, slot: Json) -> None:
-    """On the booking page: this doctor, this day, this time."""
-    page.get_by_label("With").select_option(label=DOCTOR)
-    start = datetime.fromisoformat(slot["start"]).astimezone(ZONE)
-    page.locator(f'#days [data-day="{start.date()}"]').click()
-    page.locator("#times").get_by_role("button", name=clock(slot), exact=True).click()
 
 
 def test_one_booking_is_on_two_open_calendars_within_a_second(
@@ -139,10 +88,7 @@ def test_a_visit_is_booked_by_keyboard_alone(new_page: NewPage, clinic: Clinic) 
 def test_a_lost_slot_offers_others_and_one_of_them_can_be_booked(new_page: NewPage, clinic: Clinic, complaints: list[str]) -> None:
     slot = clinic.slots("Follow-up", DOCTOR)[2]
     page = new_page("/book/demo/")
-    page.get_by_label("With").select_option(label=DOCTOR)
-    day = datetime.fromisoformat(slot["start"]).astimezone(ZONE).date()
-    page.locator(f'#days [data-day="{day}"]').click()
-    button = page.locator("#times").get_by_role("button", name=clock(slot), exact=True)
+    button = time_button(page, slot)
     button.wait_for()
     # The other one is faster than the news of it: the hold is made while this page's request is on its way.
     page.route("**/holds", lambda route: (clinic.confirm(clinic.hold(slot)), route.continue_()), times=1)
@@ -155,44 +101,6 @@ def test_a_lost_slot_offers_others_and_one_of_them_can_be_booked(new_page: NewPa
     fill_details(page)
     page.get_by_role("button", name="Book this visit").click()
     expect(page.get_by_role("heading", name="Your visit is booked")).to_be_visible()
-
-
-def test_a_time_that_somebody_takes_goes_away_and_comes_back_when_it_is_given_back(new_page: NewPage, clinic: Clinic) -> None:
-    slot = clinic.slots("Follow-up", DOCTOR)[1]
-    watching, other = new_page("/book/demo/"), new_page("/book/demo/")
-    choose_time(other, slot)
-    expect(other.get_by_role("timer")).to_have_text("5:00")
-    watching.get_by_label("With").select_option(label=DOCTOR)
-    day = datetime.fromisoformat(slot["start"]).astimezone(ZONE).date()
-    watching.locator(f'#days [data-day="{day}"]').click()
-    button = watching.locator("#times").get_by_role("button", name=clock(slot), exact=True)
-    expect(button).to_have_count(0)
-    other.get_by_role("button", name="I need more time").click()
-    expect(other.get_by_role("timer")).to_have_text(re.compile("^9:"))
-    other.go_back()
-    expect(button).to_be_visible()
-    choose_time(other, slot)
-    expect(button).to_have_count(0)
-
-
-def test_a_calendar_comes_back_after_the_push_processes_were_killed_and_shows_the_truth(
-    new_page: NewPage, clinic: Clinic, stack: Stack, complaints: list[str]
-) -> None:
-    slots = clinic.slots("Follow-up", DOCTOR)
-    page = calendar_page(new_page, clinic, slots[0])
-    pids = {name: stack.process(name)["pid"] for name in ("realtime-1", "realtime-2")}
-    page.evaluate(LISTEN)
-    killed = time.monotonic()
-    for pid in pids.values():
-        os.kill(pid, signal.SIGKILL)
-    missed = clinic.confirm(clinic.hold(slots[0]))
-    assert page.evaluate("window.said")[0] == "Offline, trying again"
-    print(f"live again {time.monotonic() - killed:.1f} s after the kill")
-    expect(page.locator(visit_on(missed))).to_contain_text("Booked")
-    assert all(stack.process(name)["pid"] != pid for name, pid in pids.items())
-    after = clinic.confirm(clinic.hold(slots[2]))
-    expect(page.locator(visit_on(after))).to_contain_text("Booked")
-    complaints[:] = [text for text in complaints if "WebSocket connection" not in text]
 
 
 def test_a_visit_is_moved_by_one_tap_and_cancelled_with_a_reason(new_page: NewPage, clinic: Clinic) -> None:

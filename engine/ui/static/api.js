@@ -10,8 +10,9 @@ const LONGEST_WAIT_MS = 5_000;
 const TIMEOUT_MS = 15_000;
 
 /**
- * @typedef {{method?: string, body?: unknown, headers?: Record<string, string>, asPatient?: boolean,
- *   signal?: AbortSignal}} Options  `asPatient`: without the session of staff who look at a public page
+ * @typedef {{method?: string, body?: unknown, headers?: Record<string, string>, asPatient?: boolean, signal?: AbortSignal,
+ *   waitS?: number}} Options  `asPatient`: without the session of staff who look at a public page; `waitS`: the server may hold
+ *   the request this long, and it is not repeated, because who asks that way asks again anyway
  */
 
 /** An answer that is not a success. `code` is the contract's, `fields` the whole problem. */
@@ -56,7 +57,7 @@ export function remove(path, headers) {
 
 /** @param {string} path @param {Options} [options] */
 async function call(path, options = {}) {
-  for (const pause of PAUSES_MS) {
+  for (const pause of options.waitS === undefined ? PAUSES_MS : []) {
     try {
       return await once(path, options);
     } catch (error) {
@@ -70,9 +71,9 @@ async function call(path, options = {}) {
 }
 
 /** @param {string} path @param {Options} options */
-async function once(path, { method = "GET", body, headers = {}, asPatient = false, signal }) {
+async function once(path, { method = "GET", body, headers = {}, asPatient = false, signal, waitS = 0 }) {
   const csrf = /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie)?.[1];
-  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const timeout = AbortSignal.timeout(TIMEOUT_MS + 1_000 * waitS);
   let response;
   try {
     response = await fetch(BASE + path, {

@@ -5,15 +5,16 @@
  */
 
 import { Refused, get, post, remove, serverNow } from "./api.js";
-import { byId, make, show } from "./dom.js";
+import { Availability } from "./availability.js";
+import { tell } from "./connection.js";
+import { byId, make, show, write } from "./dom.js";
 import { askAgain, checkFields, details, isField } from "./details.js";
-import { Live, backOff } from "./live.js";
 import { sentence } from "./problems.js";
 import { addDays, clock, dayName, dayOf, startOfDay, visitorZone, zoneName } from "./time.js";
 
 /**
- * @typedef {{slot: string, start: string, end: string, calendar: string, calendars: string[], modality: string,
- *   capacity?: number}} Slot
+ * @typedef {import("./availability.js").Slot} Slot
+ * @typedef {{visitType: string, calendar: string, modality: string, firstDay: string, from: number, to: number}} Question
  * @typedef {{id: string, name: string, duration_minutes: number | null, modalities: string[], needs: string[],
  *   calendars: string[]}} VisitType
  * @typedef {{id: string, name: string, kind: string, specialty: string}} Calendar
@@ -22,9 +23,8 @@ import { addDays, clock, dayName, dayOf, startOfDay, visitorZone, zoneName } fro
 
 const WEEK_DAYS = 7;
 const PAGE = 500;
-const REFETCH_MS = 600;
 const LAST_CALL_S = 60;
-const MOST_FOLLOWED = 100; // what one socket may subscribe to
+const BUFFER_MS = 86_400_000; // a visit blocks less than a day around it
 const MODALITIES = { in_person: "In person", video: "By video", phone: "By phone" };
 
 const clinic = byId("main").dataset.clinic ?? "";
@@ -36,19 +36,20 @@ const patient = /** @type {HTMLFormElement} */ (byId("patient"));
 /** @type {VisitType[]} */ let visitTypes = [];
 /** @type {Map<string, Calendar>} */ let calendars = new Map();
 /** @type {VisitType | undefined} */ let visitType;
-/** The free slots of the week on show, by start. @type {Slot[]} */ let slots = [];
-/** @type {Record<string, number>} */ let asOf = {};
+/** The times of the chosen day that have been on show: one that is taken keeps its place. @type {Map<number, Slot>} */
+const seen = new Map();
+/** What is on show answers this. @type {Question | undefined} */ let shown;
 /** @type {Hold | undefined} */ let hold;
-/** @type {AbortController | undefined} */ let searching;
-/** @type {ReturnType<typeof setTimeout> | undefined} */ let refetching;
 /** @type {ReturnType<typeof setInterval> | undefined} */ let ticking;
-/** @type {Set<string>} */ const followed = new Set();
 let firstDay = dayOf(Date.now(), visitorZone);
 let chosenDay = "";
-let failures = 0;
 let busy = false;
 
-const live = new Live(location.origin.replace("http", "ws") + "/ws/v1/live", { greeting: { type: "auth", clinic } });
+const week = new Availability(
+  location.origin.replace("http", "ws") + "/ws/v1/live",
+  { type: "auth", clinic },
+  { read: readWeek, isLooking: () => !byId("choose").hidden, onChange: drawTimes },
+);
 
 // --- wishes ----------------------------------------------------------------------------------------------------------------
 
@@ -93,39 +94,29 @@ function chooseVisitType(type) {
 
 // --- times -----------------------------------------------------------------------------------------------------------------
 
-const weekStart = () => startOfDay(firstDay, visitorZone);
-const weekEnd = () => startOfDay(addDays(firstDay, WEEK_DAYS), visitorZone);
-
-/** Reads the week's free times afresh. What is on show stays until the answer is there. */
-async function search() {
-  clearTimeout(refetching);
-  searching?.abort();
-  const mine = (searching = new AbortController());
-  byId("times").setAttribute("aria-busy", "true");
-  try {
-    const found = await readWeek(mine.signal);
-    if (mine.signal.aborted) return;
-    [slots, asOf, failures] = [found.slots, found.asOf, 0];
-    followAll();
-    drawTimes();
-    byId("times").setAttribute("aria-busy", "false");
-  } catch (error) {
-    if (mine.signal.aborted) return;
-    byId("none").textContent = sentence(codeOf(error));
-    refetching = setTimeout(search, REFETCH_MS + backOff(failures++));
-  }
+function search() {
+  week.ask({
+    visitType: visitType?.id ?? "",
+    calendar: withWhom.value,
+    modality: modality.value,
+    firstDay,
+    from: startOfDay(firstDay, visitorZone) - BUFFER_MS,
+    to: weekEnd() + BUFFER_MS,
+  });
 }
 
-/** @param {AbortSignal} signal @returns {Promise<{slots: Slot[], asOf: Record<string, number>}>} */
-async function readWeek(signal) {
+const weekEnd = () => startOfDay(addDays(firstDay, WEEK_DAYS), visitorZone);
+
+/** @param {Question} question @param {AbortSignal} signal @returns {Promise<{slots: Slot[], asOf: Record<string, number>}>} */
+async function readWeek(question, signal) {
   const query = new URLSearchParams({
-    visit_type: visitType?.id ?? "",
-    from: new Date(Math.max(weekStart(), serverNow())).toISOString(),
-    to: new Date(weekEnd()).toISOString(),
-    modality: modality.value,
+    visit_type: question.visitType,
+    from: new Date(Math.max(question.from + BUFFER_MS, serverNow())).toISOString(),
+    to: new Date(question.to - BUFFER_MS).toISOString(),
+    modality: question.modality,
     limit: String(PAGE),
   });
-  if (withWhom.value) query.set("calendar", withWhom.value);
+  if (question.calendar) query.set("calendar", question.calendar);
   const found = [];
   for (;;) {
     const page = await get(`/clinics/${clinic}/slots?${query}`, { asPatient: true, signal });
@@ -135,54 +126,37 @@ async function readWeek(signal) {
   }
 }
 
-function searchSoon() {
-  clearTimeout(refetching);
-  refetching = setTimeout(search, REFETCH_MS * (0.5 + Math.random()));
-}
-
-/** Follows every calendar the answer looked at, also the full ones: they may get free. */
-function followAll() {
-  const wanted = new Set(Object.keys(asOf).slice(0, MOST_FOLLOWED));
-  for (const calendar of followed) if (!wanted.has(calendar)) (live.unfollow(calendar), followed.delete(calendar));
-  for (const calendar of wanted) {
-    if (followed.has(calendar)) continue;
-    followed.add(calendar);
-    live.follow(calendar, { position: () => ({}), receive: (frame) => changed(calendar, frame), lost: () => {} });
-  }
-}
-
-/**
- * Every answer rests on a version of each calendar; a version beyond it is news. What was taken goes at once; the search that
- * follows knows the rest: buffers, other people who are free then, the places that a group still has.
- * @param {string} calendar @param {import("./live.js").Frame} frame
- */
-function changed(calendar, frame) {
-  const version = frame.type === "heartbeat" ? frame.versions[calendar] : frame.version;
-  if (!version || version <= (asOf[calendar] ?? 0) || byId("choose").hidden) return;
-  asOf[calendar] = version;
-  const { start, end, free } = frame.data ?? {};
-  if (free === false) {
-    slots = slots.filter((slot) => (slot.capacity ?? 1) > 1 || !slot.calendars.includes(calendar) || !overlaps(slot, start, end));
-    drawTimes();
-  }
-  searchSoon();
-}
-
-/** @param {Slot} slot @param {string} start @param {string} end */
-const overlaps = (slot, start, end) => Date.parse(slot.start) < Date.parse(end) && Date.parse(start) < Date.parse(slot.end);
-
 function drawTimes() {
-  const days = Array.from({ length: WEEK_DAYS }, (_, index) => addDays(firstDay, index));
+  tell(week.state, week.trueAt);
+  byId("times").setAttribute("aria-busy", String(week.question === undefined));
+  if (!week.question) return void (week.failure && write(byId("none"), sentence(codeOf(week.failure))));
+  const days = Array.from({ length: WEEK_DAYS }, (_, index) => addDays(/** @type {Question} */ (week.question).firstDay, index));
   /** One time may be free with several people; one button is enough. @type {Map<string, Map<number, Slot>>} */
   const times = new Map(days.map((day) => [day, new Map()]));
-  for (const slot of slots) {
+  for (const slot of week.slots) {
     const start = Date.parse(slot.start);
     const day = times.get(dayOf(start, visitorZone));
     if (day && !day.has(start)) day.set(start, slot);
   }
-  if (!times.get(chosenDay)?.size) chosenDay = days.find((day) => times.get(day)?.size) ?? days[0];
-  const today = dayOf(serverNow(), visitorZone);
-  /** @type {HTMLButtonElement} */ (byId("earlier")).disabled = firstDay <= today;
+  if (shown !== week.question) {
+    shown = week.question;
+    if (!times.get(chosenDay)?.size) chosenDay = days.find((day) => times.get(day)?.size) ?? days[0];
+    seen.clear();
+  }
+  drawDays(days, (day) => times.get(day)?.size ?? 0);
+  const free = times.get(chosenDay) ?? new Map();
+  for (const [start, slot] of free) seen.set(start, slot);
+  const some = [...times.values()].some(({ size }) => size);
+  write(byId("times-title"), seen.size ? `Times on ${dayName(chosenDay)}` : "Which time?");
+  write(byId("none"), free.size ? "" : some ? "No more times are free on this day." : "No times are free in these seven days.");
+  byId("jump").hidden = some;
+  byId("zone").textContent = zoneText(free.size ? [...free.keys()][0] : Date.parse(chosenDay));
+  drawSlots(byId("times"), [...seen].sort(([a], [b]) => a - b).map(([start, slot]) => free.get(start) ?? slot), { free });
+}
+
+/** @param {string[]} days @param {(day: string) => number} countOf */
+function drawDays(days, countOf) {
+  /** @type {HTMLButtonElement} */ (byId("earlier")).disabled = days[0] <= dayOf(serverNow(), visitorZone);
   show(
     byId("days"),
     days,
@@ -190,23 +164,17 @@ function drawTimes() {
     () => make("li", {}, make("button", { type: "button" }, make("span"), make("strong"), make("small"))),
     (element, day) => {
       const button = /** @type {HTMLButtonElement} */ (element.firstElementChild);
-      const count = times.get(day)?.size ?? 0;
+      const count = countOf(day);
       const [weekday, date, note] = button.children;
       weekday.textContent = dayName(day, { weekday: "short" });
       date.textContent = dayName(day, { month: "short", day: "numeric" });
       note.textContent = count ? `${count} free` : "none";
       button.dataset.day = day;
-      button.disabled = count === 0;
+      button.disabled = count === 0 && button !== document.activeElement; // which would lose the focus
       button.setAttribute("aria-pressed", String(day === chosenDay));
       button.setAttribute("aria-label", `${dayName(day)}, ${count || "no"} free times`);
     },
   );
-  const free = [...(times.get(chosenDay)?.values() ?? [])];
-  byId("times-title").textContent = free.length ? `Times on ${dayName(chosenDay)}` : "Which time?";
-  byId("none").textContent = free.length ? "" : "No times are free in these seven days.";
-  byId("jump").hidden = free.length > 0;
-  byId("zone").textContent = zoneText(free.length ? Date.parse(free[0].start) : weekStart());
-  drawSlots(byId("times"), free);
 }
 
 /** @param {number} instant */
@@ -215,21 +183,28 @@ function zoneText(instant) {
   return here === there ? `Times are in ${here}.` : `Times are in your time zone, ${here}. The clinic’s is ${there}.`;
 }
 
-/** @param {HTMLElement} list @param {Slot[]} shown @param {boolean} [dated] */
-function drawSlots(list, shown, dated = false) {
+/**
+ * @param {HTMLElement} list @param {Slot[]} slots
+ * @param {{free?: Map<number, Slot>, dated?: boolean}} how  `free`: a slot that is not in it has been taken, and keeps its place
+ */
+function drawSlots(list, slots, { free, dated = false }) {
   show(
     list,
-    shown,
+    slots,
     (slot) => slot.start + (dated ? slot.calendar : ""),
     () => make("li", {}, make("button", { type: "button" })),
     (element, slot) => {
       const button = /** @type {HTMLButtonElement} */ (element.firstElementChild);
       const start = Date.parse(slot.start);
-      const name = calendars.get(slot.calendar)?.name;
+      const taken = free !== undefined && !free.has(start);
       const date = dated ? `${dayName(dayOf(start, visitorZone), { weekday: "short", month: "short", day: "numeric" })}, ` : "";
-      button.textContent = date + clock(start, visitorZone);
-      if (dated && name) button.append(make("small", {}, name));
-      button.onclick = () => take(slot);
+      const time = clock(start, visitorZone);
+      const note = taken ? "taken" : dated ? calendars.get(slot.calendar)?.name : undefined;
+      if (button.getAttribute("aria-disabled") === String(!taken) && button.matches(":focus, :hover") && !busy)
+        byId("times-news").textContent = taken ? `${time} was just taken.` : `${time} is free again.`;
+      button.setAttribute("aria-disabled", String(taken));
+      if (button.textContent !== date + time + (note ?? "")) button.replaceChildren(date + time, make("small", {}, note ?? ""));
+      button.onclick = () => void (taken || take(slot));
     },
   );
 }
@@ -393,11 +368,8 @@ function backToTimes() {
 function say(text, alternatives = []) {
   const problem = byId("problem");
   const now = serverNow();
-  drawSlots(
-    byId("alternatives"),
-    alternatives.filter((slot) => Date.parse(slot.start) > now),
-    true,
-  );
+  const ahead = alternatives.filter((slot) => Date.parse(slot.start) > now);
+  drawSlots(byId("alternatives"), ahead, { dated: true });
   problem.hidden = false;
   /** @type {HTMLElement} */ (problem.firstElementChild).textContent = alternatives.length ? `${text} These are free:` : text;
   problem.scrollIntoView({ block: "nearest" });
@@ -432,7 +404,10 @@ byId("later").addEventListener("click", () => turn(WEEK_DAYS));
 byId("jump").addEventListener("click", () => alone(jump));
 byId("days").addEventListener("click", ({ target }) => {
   const day = /** @type {HTMLElement} */ (target).closest("button")?.dataset.day;
-  if (day) chosenDay = day;
+  if (!day) return;
+  chosenDay = day;
+  seen.clear();
+  byId("times-news").textContent = "";
   drawTimes();
 });
 byId("extend").addEventListener("click", extend);
@@ -446,7 +421,5 @@ addEventListener("popstate", () => {
 });
 addEventListener("pagehide", release);
 addEventListener("pageshow", ({ persisted }) => persisted && backToTimes());
-addEventListener("online", () => live.wake());
-document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && live.wake());
 
 begin().catch(refused);

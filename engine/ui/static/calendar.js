@@ -2,6 +2,7 @@
 /** The live calendar: one calendar, one day. What is on the page is `state` and nothing else; every change draws it again. */
 
 import { Refused, get, post, serverNow } from "./api.js";
+import { tell } from "./connection.js";
 import { byId, make, show } from "./dom.js";
 import { CalendarState, Live } from "./live.js";
 import { sentence } from "./problems.js";
@@ -31,13 +32,6 @@ const MOVES = {
 };
 const MOVE_NAMES = { arrive: "Arrived", start: "Start", complete: "Complete", "no-show": "No-show" };
 const CAN_BE_CANCELLED = ["booked", "arrived"];
-const STATES = {
-  live: "Live",
-  behind: "Catching up",
-  offline: "Offline, trying again",
-  ended: "Signed out",
-  refused: "Not available",
-};
 
 const clinic = byId("main").dataset.clinic ?? "";
 const chooser = /** @type {HTMLSelectElement} */ (byId("calendar"));
@@ -62,7 +56,11 @@ let opened;
 const moving = new Set();
 let drawing = false;
 
-const live = new Live(location.origin.replace("http", "ws") + "/ws/v1/live", { onState: drawSoon });
+const live = new Live(location.origin.replace("http", "ws") + "/ws/v1/live", {
+  ask: (id, since, waitS, signal) =>
+    get(`/calendars/${id}/changes?since=${since}${waitS ? `&wait=${waitS}` : ""}`, { signal, waitS }),
+  onState: drawSoon,
+});
 
 // --- what is on show -----------------------------------------------------------------------------------------------------
 
@@ -79,7 +77,7 @@ async function begin() {
 /** Shows another calendar or day. @param {Calendar} next @param {string} nextDay  anything but a day is today */
 function look(next, nextDay) {
   state?.close();
-  if (calendar) live.unfollow(calendar.id);
+  if (calendar && calendar !== next) live.unfollow(calendar.id);
   calendar = next;
   day = /^\d{4}-\d\d-\d\d$/.test(nextDay) && !Number.isNaN(Date.parse(nextDay)) ? nextDay : dayOf(serverNow(), calendar.zone);
   from = startOfDay(day, calendar.zone);
@@ -134,8 +132,8 @@ function drawSoon() {
 }
 
 function draw() {
-  if (!state) return drawConnection();
-  drawConnection();
+  tell(live.state === "open" ? connectedState() : live.state, live.heardAt);
+  if (!state) return;
   byId("day-view").setAttribute("aria-busy", String(!state.loaded));
   byId("day-title").textContent = dayName(day, { weekday: "long", month: "long", day: "numeric", year: "numeric" });
   byId("hours").textContent = state.loaded ? hoursText(state.open) : "";
@@ -156,26 +154,7 @@ function draw() {
   if (opened) drawDetails();
 }
 
-function drawConnection() {
-  const shown =
-    live.state === "ended"
-      ? "ended"
-      : state?.refusal
-        ? "refused"
-        : live.state !== "open"
-          ? "offline"
-          : state?.current
-            ? "live"
-            : "behind";
-  const element = byId("state");
-  if (element.dataset.state === shown && element.dataset.drawn) return;
-  const first = !element.dataset.drawn && shown === "offline";
-  element.dataset.drawn = "yes";
-  element.dataset.state = shown;
-  element.textContent = first ? "Connecting" : STATES[shown];
-  if (shown === "ended") say(sentence("unauthenticated"));
-  if (shown === "refused") say(sentence(state?.refusal));
-}
+const connectedState = () => (!state ? "connecting" : (state.refusal ?? (state.current ? "live" : "behind")));
 
 /** @param {{start: string, end: string}[]} open */
 function hoursText(open) {
@@ -366,8 +345,6 @@ byId("cancel").addEventListener("submit", (event) => {
   if (id) move(id, "cancel", { reason: /** @type {HTMLSelectElement} */ (byId("reason")).value, by: "clinic" });
 });
 details.addEventListener("close", () => (opened = undefined));
-addEventListener("online", () => live.wake());
-document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && live.wake());
 setInterval(drawSoon, MINUTE_MS); // the line of now moves
 
 begin().catch((error) => say(sentence(error instanceof Refused ? error.code : "internal_error")));

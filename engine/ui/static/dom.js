@@ -22,6 +22,11 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+/** Sets a text; where it stays the same nothing happens, so that nothing is read out twice. @param {HTMLElement} element @param {string} text */
+export function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 /**
  * Makes the children of `parent` show `items`, in order. An element stays the same as long as its item does, so that focus and a
  * screen reader's place survive every change; the focus of one that goes away moves to its neighbour.

@@ -1,0 +1,63 @@
+"""What a person does on the two screens: opens a day of a calendar, chooses a time, fills in the form."""
+
+import re
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.stack import PATIENT, Clinic, Json, NewPage
+
+ZONE = ZoneInfo("America/New_York")
+DOCTOR = "Dr. Sofia Alvarez"
+
+
+def calendar_page(new_page: NewPage, clinic: Clinic, slot: Json, role: str = "practitioner") -> Page:
+    """A staff page that shows the calendar and the day of a slot, live."""
+    page = new_page("/")
+    open_calendar(page, clinic, slot, role=role)
+    return page
+
+
+def open_calendar(page: Page, clinic: Clinic, slot: Json, *, role: str = "practitioner") -> None:
+    """From the start page on."""
+    page.get_by_label("Role").select_option(role)
+    page.get_by_role("button", name="Open the calendar").click()
+    day = day_of(slot)
+    page.goto(f"{page.url.split('?')[0]}?calendar={clinic.id_of('calendars', DOCTOR)}&day={day}")
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+
+
+def visit_on(appointment: Json) -> str:
+    return f'.visit[data-key="{appointment["id"]}"]'
+
+
+def day_of(slot: Json) -> date:
+    return datetime.fromisoformat(slot["start"]).astimezone(ZONE).date()
+
+
+def clock(slot: Json) -> str:
+    return datetime.fromisoformat(slot["start"]).astimezone(ZONE).strftime("%-I:%M\u00a0%p")
+
+
+def fill_details(page: Page) -> None:
+    page.get_by_label("Full name").fill(PATIENT["name"])
+    page.get_by_label("Email").fill(PATIENT["email"])
+    page.get_by_label("Phone").fill(PATIENT["phone"])
+    page.get_by_label("Date of birth").fill(PATIENT["date_of_birth"])
+    page.get_by_label("State you will be in").select_option("NY")
+
+
+def time_button(page: Page, slot: Json) -> Locator:
+    """On the booking page, after the doctor and the day are chosen: the button of this time, free or taken."""
+    page.get_by_label("With").select_option(label=DOCTOR)
+    day = day_of(slot)
+    for _ in range((day - datetime.now(ZONE).date()).days // 7):
+        page.get_by_role("button", name="Later week").click()
+    page.locator(f'#days [data-day="{day}"]').click()
+    return page.locator("#times").get_by_role("button", name=re.compile(f"^{clock(slot)}( taken)?$".replace("\u00a0", r"\s")))
+
+
+def choose_time(page: Page, slot: Json) -> None:
+    """On the booking page: this doctor, this day, this time."""
+    time_button(page, slot).click()
