@@ -9,7 +9,6 @@ import asyncio
 import signal
 from typing import Any
 
-from daphne.endpoints import build_endpoint_description_strings
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import reactor as chosen
@@ -20,6 +19,9 @@ from realtime.protocol import LONGEST_FRAME, Close
 from realtime.settings import ENV
 
 reactor: Any = chosen
+_BACKLOG = 4096
+"""Connections that wait to be accepted. Twisted's own 50 are a tenth of a second of clients that all come back; who finds no place
+loses a second."""
 _MOST_UNREAD = 128
 """Messages of one client that wait to be read: a page with a hundred calendars may ask for all of them at once."""
 
@@ -46,7 +48,7 @@ def main() -> None:
     options = _options()
     server = Server(
         application,
-        endpoints=build_endpoint_description_strings(host=options.host, port=options.port),
+        endpoints=[f"tcp:port={options.port}:interface={options.host}:backlog={_BACKLOG}"],
         signal_handlers=False,
         verbosity=0,
         # A client that vanished without a word is cut when it has not answered for two heartbeats.

@@ -61,8 +61,13 @@ class LiveConsumer(AsyncConsumer):  # type: ignore[misc] # channels has no types
         self._heart: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Send) -> None:
+        """In place of the base class's, which makes a task for every message, to listen to a channel layer as well."""
+        self.scope, self.base_send = scope, send
         try:
-            await super().__call__(scope, receive, send)
+            while True:
+                await self.dispatch(await receive())
+        except StopConsumer:
+            pass
         finally:
             self._end()
 
