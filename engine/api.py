@@ -15,12 +15,13 @@ from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI, Query
 from ninja.errors import HttpError
 from ninja.errors import ValidationError as NinjaValidationError
+from ninja.openapi.schema import OpenAPISchema
 
 from apps.kernel.http import as_response
 from apps.kernel.ids import as_id
-from apps.kernel.problems import Forbidden, NotFound, Problem, ValidationFailed
+from apps.kernel.problems import PROBLEM_JSON, Forbidden, NotFound, Problem, ValidationFailed
 from apps.kernel.sealing import unseal
-from apps.kernel.tokens import Claims
+from apps.kernel.tokens import SESSION_COOKIE, Claims
 from engine import answers, bookings, openings, queries, shapes
 from engine.callers import PUBLIC_READ, PUBLIC_WRITE, anybody, holder, once, staff
 from engine.errors import HoldExpired, SlotTaken
@@ -36,7 +37,30 @@ log = logging.getLogger(__name__)
 PROBLEMS = frozenset({401, 403, 404, 409, 410, 413, 422, 429, 500, 503})
 """The statuses of problem details, for the documents."""
 
-api = NinjaAPI(
+_KEY = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 128}}
+_SECRET = {"name": "Hold-Secret", "in": "header", "schema": {"type": "string"}}
+_SIGN_IN = {
+    "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE},
+}
+
+
+class _Api(NinjaAPI):
+    """Its document says what ninja leaves out: that errors are problem details, which headers count, and how to sign in."""
+
+    def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
+        schema = super().get_openapi_schema(**options)
+        schema["components"]["securitySchemes"] = _SIGN_IN
+        for path, operations in schema["paths"].items():
+            for method, operation in operations.items():
+                operation["parameters"] += [_KEY] * (method == "post") + [_SECRET] * ("{hold_id}" in path)
+                for status, response in operation["responses"].items():
+                    if status in PROBLEMS:
+                        response["content"] = {PROBLEM_JSON: response["content"]["application/json"]}
+        return schema
+
+
+api = _Api(
     title="HealthFlow appointments",
     version="1",
     description="Slots, holds, appointments and live calendars. Errors are problem details (RFC 9457) with a stable `code`.",

@@ -32,6 +32,16 @@ def test_the_document_is_valid_openapi_3_1(http: Client, practice: Practice) -> 
     validate(found)
 
 
+def test_the_document_says_how_errors_look_and_what_a_write_takes(http: Client, practice: Practice) -> None:
+    found = document(http)
+    confirm = found["paths"][f"{BASE}/holds/{{hold_id}}/confirm"]["post"]
+
+    assert set(confirm["responses"]["409"]["content"]) == {"application/problem+json"}
+    assert set(confirm["responses"]["201"]["content"]) == {"application/json"}
+    assert {parameter["name"] for parameter in confirm["parameters"]} == {"hold_id", "Idempotency-Key", "Hold-Secret"}
+    assert set(found["components"]["securitySchemes"]) == {"token", "session"}
+
+
 def test_every_address_of_the_contract_is_documented(http: Client, practice: Practice) -> None:
     paths = {path.removeprefix(BASE): set(methods) for path, methods in document(http)["paths"].items()}
 
@@ -60,7 +70,7 @@ def test_every_operation_documents_its_problems(http: Client, practice: Practice
     for path, methods in document(http)["paths"].items():
         for method, operation in methods.items():
             for status in ("401", "404", "422", "429", "503"):
-                schema = operation["responses"][status]["content"]["application/json"]["schema"]
+                schema = operation["responses"][status]["content"]["application/problem+json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/ProblemOut"}, (method, path, status)
 
 
