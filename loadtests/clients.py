@@ -146,6 +146,7 @@ async def search(client: Client, *, clinic: str, visit_type: str, first: str, la
 
 async def wake(clients: Sequence[Client]) -> None:
     """Connects those again whose connection the server closed because it was idle, and warms all of them."""
+    await asyncio.sleep(0.1)  # to hear of what was closed while nobody listened
     for client in clients:
         await client.connect()
     await asyncio.gather(*(client.request("GET", "/healthz") for client in clients))

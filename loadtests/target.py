@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import psycopg2
+import psycopg2.extensions
 
 from apps.kernel import tokens
 from apps.local.environment import ROOT, free_ports, wheel
@@ -153,34 +154,40 @@ def make_clinic(target: Target, *, calendars: int) -> Clinic:
             " SELECT id, weekday, '00:00', '00:00' FROM unnest(%s) AS id, generate_series(0, 6) AS weekday",
             [keys],
         )
-        visit_types = []
-        for first in range(0, calendars, _CALENDARS_A_VISIT_TYPE):
-            cursor.execute(
-                "INSERT INTO engine_visittype (clinic_id, name, duration, step, before, after, notice, change_notice, horizon,"
-                " modalities, needs, active, revision)"
-                " VALUES (%s, 'Visit', 15, 15, 0, 0, 0, 0, 180, '{in_person}', '{practitioner}', true, 1) RETURNING id, uid::text",
-                [clinic],
-            )
-            visit_type, uid = cursor.fetchone() or ()
-            visit_types.append(uid)
-            cursor.execute(
-                "INSERT INTO engine_visittype_calendars (visittype_id, calendar_id) SELECT %s, unnest(%s)",
-                [visit_type, keys[first : first + _CALENDARS_A_VISIT_TYPE]],
-            )
+        visit_types = _visit_types(cursor, clinic, keys)
     return Clinic(slug, visit_types, _day(7), _day(7))
 
 
 def seeded_clinic(target: Target, *, calendars: int, appointments: int) -> Clinic:
-    """A new clinic with its calendars and with what is booked on them, by `./manage.py engine seed`; one visit type."""
+    """A new clinic with its calendars and with what is booked on them, by `./manage.py engine seed`."""
     command = ("seed", "--clinics", "1", "--calendars", str(calendars), "--appointments", str(appointments), "--json")
-    answer = json.loads(_engine_command(target, *command).stdout.splitlines()[-1])
-    with closing(psycopg2.connect(target.database)) as connection, connection.cursor() as cursor:
+    slug = json.loads(_engine_command(target, *command).stdout.splitlines()[-1])["clinics"][0]
+    with closing(psycopg2.connect(target.database)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM engine_clinic WHERE slug = %s", [slug])
+        (clinic,) = cursor.fetchone() or ()
+        cursor.execute("SELECT id FROM engine_calendar WHERE clinic_id = %s AND kind = 'practitioner' ORDER BY id", [clinic])
+        # One search over all its calendars would take longer than everything that is measured.
+        visit_types = _visit_types(cursor, clinic, [key for (key,) in cursor.fetchall()])
+    return Clinic(slug, visit_types, _day(7), _day(8))
+
+
+def _visit_types(cursor: psycopg2.extensions.cursor, clinic: int, calendars: Sequence[int]) -> list[str]:
+    """Public ids of new visit types, each for some of the calendars: 15 minutes, on every quarter of an hour."""
+    made = []
+    for first in range(0, len(calendars), _CALENDARS_A_VISIT_TYPE):
         cursor.execute(
-            "SELECT k.slug, v.uid::text FROM engine_clinic k JOIN engine_visittype v ON v.clinic_id = k.id WHERE k.slug = %s",
-            [answer["clinics"][0]],
+            "INSERT INTO engine_visittype (clinic_id, name, duration, step, before, after, notice, change_notice, horizon,"
+            " modalities, needs, active, revision)"
+            " VALUES (%s, 'Visit', 15, 15, 0, 0, 0, 0, 180, '{in_person}', '{practitioner}', true, 1) RETURNING id, uid::text",
+            [clinic],
         )
-        slug, visit_type = cursor.fetchone() or ()
-    return Clinic(slug, [visit_type], _day(7), _day(16))
+        visit_type, uid = cursor.fetchone() or ()
+        made.append(uid)
+        cursor.execute(
+            "INSERT INTO engine_visittype_calendars (visittype_id, calendar_id) SELECT %s, unnest(%s)",
+            [visit_type, calendars[first : first + _CALENDARS_A_VISIT_TYPE]],
+        )
+    return made
 
 
 def _day(ahead: int) -> str:
