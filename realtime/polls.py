@@ -54,7 +54,8 @@ class Poll:
 
     def push(self, frame: Frame) -> None:
         self._texts.append(frame.text)
-        if len(self._texts) > 1:
+        # The first says where the calendar stands. What cannot be made up for need not be waited for.
+        if len(self._texts) > 1 or b'"recovered":false' in frame.text:
             self._answerable.set()
 
     def close(self, code: Close) -> None:

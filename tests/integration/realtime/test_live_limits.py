@@ -39,12 +39,14 @@ def test_who_stops_reading_is_closed_and_costs_the_others_nothing(own: Server, f
             slowest = max(slowest, time.monotonic() - began)
             version += 500
 
-        heard = b""
-        with suppress(ConnectionResetError):
+        heard, reset = b"", False
+        try:
             while some := sleeping.recv(MIB):
                 heard += some
+        except ConnectionResetError:  # what had not got through by then went with the connection, the close frame too
+            reset = True
     print(f"{version} events, 500 in at most {slowest:.2f} s, {(own.memory - before) / MIB:.1f} MiB more")
-    assert heard[-4:] == b"\x88\x02" + (4409).to_bytes(2, "big")
+    assert reset or heard[-4:] == b"\x88\x02" + (4409).to_bytes(2, "big")
     assert own.memory - before < 8 * MIB
 
 
