@@ -1,0 +1,8 @@
+"""The Django app of the records service."""
+
+from django.apps import AppConfig
+
+
+class RecordsConfig(AppConfig):
+    name = "apps.records"
+    label = "records"
