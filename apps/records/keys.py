@@ -14,7 +14,7 @@ from functools import cache
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from apps.kernel.problems import NotFound, Unavailable
@@ -24,6 +24,8 @@ from apps.records.models import BlindIndex, ClinicKey, PatientKey
 
 _REMEMBERED_S = 300.0
 _REMEMBERED = 1_000
+# FOR SHARE until the caller's transaction ends: who destroys old versions waits for the keys that are made under them.
+_NEWEST = "SELECT version, wrapped IS NOT NULL FROM records_clinickey WHERE clinic = %s ORDER BY version DESC LIMIT 1 FOR SHARE"
 
 log = logging.getLogger(__name__)
 
@@ -116,18 +118,17 @@ class Keyring:
         return {row.patient: self.secret(clinic, row.version).cipher(row.wrapped or b"", patient=row.patient) for row in rows}
 
     def _for_new_keys(self, clinic: str) -> ClinicSecret:
-        # FOR SHARE until the caller's transaction ends: whoever destroys old versions waits for the keys made under them.
-        newest = "SELECT * FROM records_clinickey WHERE clinic = %s ORDER BY version DESC LIMIT 1 FOR SHARE"
         while True:
-            for row in ClinicKey.objects.raw(newest, [clinic]):
-                if row.wrapped is not None:  # else a rotation ended while we waited, and there is a newer one
-                    try:
-                        return self.secret(clinic, row.version)
-                    except kms.KmsRefused as refused:
-                        raise unavailable(refused) from None
-                break
-            else:
+            with connection.cursor() as cursor:
+                cursor.execute(_NEWEST, [clinic])
+                row = cursor.fetchone()
+            if row is None:
                 self.add(ClinicSecret.first(clinic))
+            elif row[1]:  # else a rotation ended while we waited for the row, and there is a newer one
+                try:
+                    return self.secret(clinic, row[0])
+                except kms.KmsRefused as refused:
+                    raise unavailable(refused) from None
 
     def add(self, secret: ClinicSecret) -> None:
         """Writes a new version, wrapped by a new key in the key service; nothing when another process was first."""
@@ -148,4 +149,4 @@ def unavailable(failed: kms.KmsError) -> Unavailable:
 @cache
 def keyring() -> Keyring:
     """This process's keyring."""
-    return Keyring(kms.connect(settings.ENV.kms_url, token=settings.ENV.kms_token.get_secret_value()))
+    return Keyring(kms.connect(settings.ENV.kms_url.get_secret_value(), token=settings.ENV.kms_token.get_secret_value()))
