@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from apps.kernel.problems import NotFound, Unavailable
@@ -25,7 +26,7 @@ from apps.records.models import BlindIndex, ClinicKey, PatientKey
 _REMEMBERED_S = 300.0
 _REMEMBERED = 1_000
 # FOR SHARE until the caller's transaction ends: who destroys old versions waits for the keys that are made under them.
-_NEWEST = "SELECT version, wrapped IS NOT NULL FROM records_clinickey WHERE clinic = %s ORDER BY version DESC LIMIT 1 FOR SHARE"
+_LASTING = "SELECT version, wrapped IS NOT NULL FROM records_clinickey WHERE clinic = %s ORDER BY version DESC LIMIT 1 FOR SHARE"
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Keyring:
         Raises IntegrityError when the patient has a key, or had one.
         """
         with transaction.atomic():
-            secret = self._for_new_keys(clinic)
+            secret = self.lasting(clinic)
             wrapped = secret.new_key(patient)
             PatientKey.objects.create(patient=patient, clinic=clinic, version=secret.version, wrapped=wrapped)
         return secret.cipher(wrapped, patient=patient)
@@ -82,9 +83,29 @@ class Keyring:
             return living.update(wrapped=None, destroyed_at=Now()) == 1
 
     def newest(self, clinic: str) -> ClinicSecret:
-        """The clinic's secret in its newest version (any version has the index key); made when there is none."""
+        """The clinic's secret in its newest version, for index terms; made when there is none."""
+        version = _living(clinic).order_by("-version").values_list("version", flat=True).first()
+        if version is not None:
+            try:
+                return self.secret(clinic, version)
+            except (kms.KmsRefused, ClinicKey.DoesNotExist):
+                log.info("clinic_secret_read_again")  # a rotation may have ended meanwhile
         with transaction.atomic():
-            return self._for_new_keys(clinic)
+            return self.lasting(clinic)
+
+    def lasting(self, clinic: str) -> ClinicSecret:
+        """The same, and nobody destroys that version before the caller's transaction has ended: what it wraps is wrapped well."""
+        while True:
+            with connection.cursor() as cursor:
+                cursor.execute(_LASTING, [clinic])
+                row = cursor.fetchone()
+            if row is None:
+                self.add(ClinicSecret.first(clinic))
+            elif row[1]:  # else a rotation ended while we waited for the row, and there is a newer one
+                try:
+                    return self.secret(clinic, row[0])
+                except kms.KmsRefused as refused:
+                    raise unavailable(refused) from None
 
     def secret(self, clinic: str, version: int) -> ClinicSecret:
         """One version of the clinic's secret. Raises KmsRefused, and DoesNotExist when it is not here or destroyed."""
@@ -92,7 +113,7 @@ class Keyring:
             found = self._secrets.get((clinic, version))
         if found is not None and found[1] > time.monotonic():
             return found[0]
-        row = ClinicKey.objects.get(clinic=clinic, version=version, wrapped__isnull=False)
+        row = _living(clinic).get(version=version)
         try:
             packed = self.kms.unwrap(bytes(row.wrapped or b""), clinic=clinic, kek=row.kek)
         except kms.KmsDown as down:
@@ -117,19 +138,6 @@ class Keyring:
         rows = PatientKey.objects.filter(patient__in=patients, clinic=clinic, wrapped__isnull=False)
         return {row.patient: self.secret(clinic, row.version).cipher(row.wrapped or b"", patient=row.patient) for row in rows}
 
-    def _for_new_keys(self, clinic: str) -> ClinicSecret:
-        while True:
-            with connection.cursor() as cursor:
-                cursor.execute(_NEWEST, [clinic])
-                row = cursor.fetchone()
-            if row is None:
-                self.add(ClinicSecret.first(clinic))
-            elif row[1]:  # else a rotation ended while we waited for the row, and there is a newer one
-                try:
-                    return self.secret(clinic, row[0])
-                except kms.KmsRefused as refused:
-                    raise unavailable(refused) from None
-
     def add(self, secret: ClinicSecret) -> None:
         """Writes a new version, wrapped by a new key in the key service; nothing when another process was first."""
         try:
@@ -139,6 +147,10 @@ class Keyring:
             raise unavailable(failed) from None
         row = ClinicKey(clinic=secret.clinic, version=secret.version, kek=kek, wrapped=wrapped)
         ClinicKey.objects.bulk_create([row], ignore_conflicts=True)
+
+
+def _living(clinic: str) -> QuerySet[ClinicKey]:
+    return ClinicKey.objects.filter(clinic=clinic, wrapped__isnull=False)
 
 
 def unavailable(failed: kms.KmsError) -> Unavailable:

@@ -10,7 +10,7 @@ of the data with the present key tables: patients' keys stay, only their wrappin
 """
 
 from django.db import transaction
-from django.db.models import Max, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 
 from apps.records.keys import Keyring, unavailable
@@ -26,18 +26,12 @@ def clinics() -> list[str]:
 
 
 def shredded() -> list[str]:
-    """Clinics in which a patient's key was destroyed that older backups still hold readable."""
-    oldest = ClinicKey.objects.filter(destroyed_at__isnull=True).values("clinic").annotate(version=Max("version"))
-    newest = {row["clinic"]: row["version"] for row in oldest}
-    made = {(key.clinic, key.version): key for key in ClinicKey.objects.filter(destroyed_at__isnull=True)}
-    return sorted(
-        clinic
-        for clinic, version in newest.items()
-        if PatientKey.objects.filter(
-            clinic=clinic, wrapped__isnull=True, destroyed_at__gte=made[clinic, version].created_at
-        ).exists()
-        or any(known < version for owner, known in made if owner == clinic)
+    """Clinics in which a patient's key was destroyed that older backups still give back: a version from before is alive."""
+    before = ClinicKey.objects.filter(
+        clinic=OuterRef("clinic"), destroyed_at__isnull=True, created_at__lte=OuterRef("destroyed_at")
     )
+    destroyed = PatientKey.objects.filter(Exists(before), wrapped__isnull=True)
+    return list(destroyed.order_by("clinic").values_list("clinic", flat=True).distinct())
 
 
 def rotate(keyring: Keyring, *, clinic: str) -> tuple[int, int]:
@@ -60,8 +54,8 @@ def rewrap(keyring: Keyring, *, clinic: str) -> int:
 
 def destroy_old(keyring: Keyring, *, clinic: str) -> list[int]:
     """Destroys all versions but the newest, for ever; which. Raises Unavailable; then run it again."""
+    newest = keyring.newest(clinic).version
     with transaction.atomic():
-        newest = keyring.newest(clinic).version
         # Waits for the transactions that made keys under these versions; from here on everybody takes a newer one.
         old = list(_old(clinic, newest).order_by("version").select_for_update())
     rewrap(keyring, clinic=clinic)
@@ -81,7 +75,7 @@ def _old(clinic: str, newest: int) -> QuerySet[ClinicKey]:
 
 def _rewrap_batch(keyring: Keyring, clinic: str) -> int:
     with transaction.atomic():
-        newest = keyring.newest(clinic)
+        newest = keyring.lasting(clinic)
         behind = PatientKey.objects.filter(clinic=clinic, version__lt=newest.version, wrapped__isnull=False)
         batch = list(behind.order_by("patient").select_for_update(no_key=True)[:_BATCH])
         for key in batch:
