@@ -5,13 +5,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 from moto.server import ThreadedMotoServer
 
 from apps.local.environment import free_ports
-from apps.records import kms
 from apps.records.kms import AwsKms, Kms, KmsDown, KmsRefused, OpenBao, connect
 
 TOKEN = "root-of-a-test"
@@ -102,7 +102,7 @@ def test_a_destroyed_key_unwraps_nothing_and_newer_ones_go_on(service: Kms, requ
 
 
 def test_openbao_cannot_be_told_to_bring_a_destroyed_version_back(bao_address: str) -> None:
-    service = OpenBao(kms.urlsplit(f"openbao://{bao_address}/transit/gone?tls=off"), token=TOKEN)
+    service = OpenBao(urlsplit(f"openbao://{bao_address}/transit/gone?tls=off"), token=TOKEN)
     old, _ = service.create("demo"), service.create("demo")
     service.destroy("demo", kek=old)
     with pytest.raises(KmsRefused):
