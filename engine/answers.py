@@ -1,11 +1,12 @@
 """How the engine's facts look on the wire: the answers of /api/engine/v1, as `shapes` documents them."""
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from django.http import HttpResponse
 
+from apps.kernel.api import as_json
+from apps.kernel.shapes import in_zone
 from engine import queries
 from engine.callers import hold_secret
 from engine.models import Clinic, Location
@@ -13,11 +14,6 @@ from engine.offers import Offer
 from engine.rules import CalendarRules, VisitTypeRules, calendar_uid, clinic_slug, visit_type_uid
 from engine.scheduling.intervals import Interval
 from engine.scheduling.lifecycle import Appointment, Status
-from engine.shapes import in_zone
-
-
-def as_json(answer: Any, *, status: int = 200) -> HttpResponse:
-    return HttpResponse(json.dumps(answer, separators=(",", ":")), status=status, content_type="application/json")
 
 
 def written(answer: dict[str, Any], *, status: int = 200, replayed: bool) -> HttpResponse:

@@ -3,25 +3,22 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import date
 from datetime import time as wall_time
-from functools import wraps
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from ninja import NinjaAPI, Query
-from ninja.errors import HttpError
-from ninja.errors import ValidationError as NinjaValidationError
-from ninja.openapi.schema import OpenAPISchema
+from ninja import Query
 
-from apps.kernel.http import as_response
+from apps.kernel.api import PROBLEMS, Api, as_json
 from apps.kernel.ids import as_id
-from apps.kernel.problems import PROBLEM_JSON, Forbidden, NotFound, Problem, ValidationFailed
+from apps.kernel.problems import Forbidden, NotFound, ValidationFailed
 from apps.kernel.sealing import unseal
-from apps.kernel.tokens import SESSION_COOKIE, Claims
+from apps.kernel.shapes import ProblemOut
+from apps.kernel.tokens import Claims
 from engine import answers, bookings, openings, queries, shapes
 from engine.callers import PUBLIC_READ, PUBLIC_WRITE, anybody, holder, once, staff
 from engine.errors import HoldExpired, SlotTaken
@@ -34,71 +31,28 @@ from engine.scheduling.lifecycle import Appointment
 
 log = logging.getLogger(__name__)
 
-PROBLEMS = frozenset({401, 403, 404, 409, 410, 413, 422, 429, 500, 503})
-"""The statuses of problem details, for the documents."""
-
-_KEY = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 128}}
 _SECRET = {"name": "Hold-Secret", "in": "header", "schema": {"type": "string"}}
-_SIGN_IN = {
-    "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-    "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE},
-}
 
-
-class _Api(NinjaAPI):
-    """Its document says what ninja leaves out: that errors are problem details, which headers count, and how to sign in."""
-
-    def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
-        schema = super().get_openapi_schema(**options)
-        schema["components"]["securitySchemes"] = _SIGN_IN
-        for path, operations in schema["paths"].items():
-            for method, operation in operations.items():
-                operation["parameters"] += [_KEY] * (method == "post") + [_SECRET] * ("{hold_id}" in path)
-                for status, response in operation["responses"].items():
-                    if status in PROBLEMS:
-                        response["content"] = {PROBLEM_JSON: response["content"]["application/json"]}
-        return schema
-
-
-api = _Api(
+api = Api(
     title="HealthFlow appointments",
-    version="1",
     description="Slots, holds, appointments and live calendars. Errors are problem details (RFC 9457) with a stable `code`.",
-    docs_url=None,
-    openapi_url="/openapi.json",
-    urls_namespace="engine",
+    namespace="engine",
+    headers={"{hold_id}": _SECRET},
 )
-
-
-def _closed(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Refuses a parameter that the address does not have: misspelt, it would be a filter that filters nothing."""
-
-    @wraps(view)
-    def checked(request: HttpRequest, *args: Any, **given: Any) -> HttpResponse:
-        if "query" in given:
-            known = {field.alias or name for name, field in type(given["query"]).model_fields.items()}
-            if unknown := set(request.GET) - known:
-                raise ValidationFailed("There is no such parameter here.", param=min(unknown))
-        return view(request, *args, **given)
-
-    return checked
-
-
-api.add_decorator(_closed)
 
 
 # --- slots and holds ----------------------------------------------------------------------------------------------------
 
 
-@api.get("/clinics/{clinic}", response={200: shapes.ClinicOut, PROBLEMS: shapes.ProblemOut}, tags=["slots"])
+@api.get("/clinics/{clinic}", response={200: shapes.ClinicOut, PROBLEMS: ProblemOut}, tags=["slots"])
 def clinic_profile(request: HttpRequest, clinic: str) -> HttpResponse:
     """A clinic's profile: what can be booked there, and with whom."""
     anybody(request, PUBLIC_READ)
     row, types, calendars, locations = queries.profile(clinic)
-    return answers.as_json(answers.clinic(row, types, calendars, locations))
+    return as_json(answers.clinic(row, types, calendars, locations))
 
 
-@api.get("/clinics/{clinic}/slots", response={200: shapes.SlotsOut, PROBLEMS: shapes.ProblemOut}, tags=["slots"])
+@api.get("/clinics/{clinic}/slots", response={200: shapes.SlotsOut, PROBLEMS: ProblemOut}, tags=["slots"])
 def slots(request: HttpRequest, clinic: str, query: Query[shapes.SlotsQuery]) -> HttpResponse:
     """Free slots of a visit type, by start; seven days from now unless asked otherwise, 62 at most."""
     anybody(request, PUBLIC_READ)
@@ -114,10 +68,10 @@ def slots(request: HttpRequest, clinic: str, query: Query[shapes.SlotsQuery]) ->
     )
     following = f"{found.next.start}.{found.next.calendar}" if found.next else None
     as_of = {str(day.rules.uid): day.version for day in found.days}
-    return answers.as_json({"items": answers.slots(found, query.tz), "next": following, "as_of": as_of})
+    return as_json({"items": answers.slots(found, query.tz), "next": following, "as_of": as_of})
 
 
-@api.get("/slots/first", response={200: shapes.SlotsOut, PROBLEMS: shapes.ProblemOut}, tags=["slots"])
+@api.get("/slots/first", response={200: shapes.SlotsOut, PROBLEMS: ProblemOut}, tags=["slots"])
 def first_available(request: HttpRequest, query: Query[shapes.FirstQuery]) -> HttpResponse:
     """The earliest free slots across all clinics, one a calendar."""
     anybody(request, PUBLIC_READ)
@@ -130,10 +84,10 @@ def first_available(request: HttpRequest, query: Query[shapes.FirstQuery]) -> Ht
         limit=query.limit,
     )
     as_of = {str(day.rules.uid): day.version for day in found.days}
-    return answers.as_json({"items": answers.slots(found, query.tz), "next": None, "as_of": as_of})
+    return as_json({"items": answers.slots(found, query.tz), "next": None, "as_of": as_of})
 
 
-@api.post("/holds", response={201: shapes.HoldOut, PROBLEMS: shapes.ProblemOut}, tags=["holds"])
+@api.post("/holds", response={201: shapes.HoldOut, PROBLEMS: ProblemOut}, tags=["holds"])
 def hold(request: HttpRequest, body: shapes.HoldIn) -> HttpResponse:
     """Holds a slot for a while, so that it can be confirmed at leisure."""
     actor = anybody(request, PUBLIC_WRITE)
@@ -142,7 +96,7 @@ def hold(request: HttpRequest, body: shapes.HoldIn) -> HttpResponse:
     return answers.written(answers.hold(done.appointment, offer), status=201, replayed=done.replayed)
 
 
-@api.delete("/holds/{hold_id}", response={204: None, PROBLEMS: shapes.ProblemOut}, tags=["holds"])
+@api.delete("/holds/{hold_id}", response={204: None, PROBLEMS: ProblemOut}, tags=["holds"])
 def release(request: HttpRequest, hold_id: str) -> HttpResponse:
     """Gives a hold back."""
     known = _id(hold_id)
@@ -150,7 +104,7 @@ def release(request: HttpRequest, hold_id: str) -> HttpResponse:
     return HttpResponse(status=204)
 
 
-@api.post("/holds/{hold_id}/extend", response={200: shapes.HoldOut, PROBLEMS: shapes.ProblemOut}, tags=["holds"])
+@api.post("/holds/{hold_id}/extend", response={200: shapes.HoldOut, PROBLEMS: ProblemOut}, tags=["holds"])
 def extend(request: HttpRequest, hold_id: str, body: shapes.ExtendIn | None = None) -> HttpResponse:
     """Gives a hold more time, once, up to 900 s in all."""
     known = _id(hold_id)
@@ -163,7 +117,7 @@ def extend(request: HttpRequest, hold_id: str, body: shapes.ExtendIn | None = No
     return answers.written(answers.hold(done.appointment, _offer_of(done.appointment)), replayed=done.replayed)
 
 
-@api.post("/holds/{hold_id}/confirm", response={201: shapes.AppointmentOut, PROBLEMS: shapes.ProblemOut}, tags=["holds"])
+@api.post("/holds/{hold_id}/confirm", response={201: shapes.AppointmentOut, PROBLEMS: ProblemOut}, tags=["holds"])
 def confirm(request: HttpRequest, hold_id: str, body: shapes.ConfirmIn) -> HttpResponse:
     """Makes a hold an appointment."""
     known = _id(hold_id)
@@ -179,7 +133,7 @@ def confirm(request: HttpRequest, hold_id: str, body: shapes.ConfirmIn) -> HttpR
 # --- appointments -------------------------------------------------------------------------------------------------------
 
 
-@api.post("/appointments", response={201: shapes.AppointmentOut, PROBLEMS: shapes.ProblemOut}, tags=["appointments"])
+@api.post("/appointments", response={201: shapes.AppointmentOut, PROBLEMS: ProblemOut}, tags=["appointments"])
 def book(request: HttpRequest, body: shapes.AppointmentIn) -> HttpResponse:
     """Hold and confirm in one, for staff and programs."""
     claims = staff(request, "book")
@@ -189,7 +143,7 @@ def book(request: HttpRequest, body: shapes.AppointmentIn) -> HttpResponse:
     return answers.written(answers.appointment(done.appointment), status=201, replayed=done.replayed)
 
 
-@api.get("/appointments", response={200: shapes.AppointmentsOut, PROBLEMS: shapes.ProblemOut}, tags=["appointments"])
+@api.get("/appointments", response={200: shapes.AppointmentsOut, PROBLEMS: ProblemOut}, tags=["appointments"])
 def appointments(request: HttpRequest, query: Query[shapes.AppointmentsQuery]) -> HttpResponse:
     """Appointments of the caller's clinic, oldest first."""
     claims = staff(request, "read")
@@ -206,12 +160,10 @@ def appointments(request: HttpRequest, query: Query[shapes.AppointmentsQuery]) -
     )
     page = found[: query.limit]
     following = str(page[-1].id) if len(found) > query.limit else None
-    return answers.as_json({"items": [answers.appointment(a) for a in page], "next": following})
+    return as_json({"items": [answers.appointment(a) for a in page], "next": following})
 
 
-@api.get(
-    "/appointments/{appointment_id}", response={200: shapes.AppointmentOut, PROBLEMS: shapes.ProblemOut}, tags=["appointments"]
-)
+@api.get("/appointments/{appointment_id}", response={200: shapes.AppointmentOut, PROBLEMS: ProblemOut}, tags=["appointments"])
 def appointment(request: HttpRequest, appointment_id: str, query: Query[shapes.AppointmentQuery]) -> HttpResponse:
     """One appointment. `expand=history` adds what happened to it, `expand=patient` the details given when it was booked."""
     claims = staff(request, "read")
@@ -224,12 +176,12 @@ def appointment(request: HttpRequest, appointment_id: str, query: Query[shapes.A
         key = settings.ENV.patient_details_key.get_secret_value()
         answer["patient"] = json.loads(unseal(sealed, key=key, row=found.id.bytes))
         log.info("patient_details_read", extra={"appointment": str(found.id), "by": claims.subject, "role": claims.role})
-    return answers.as_json(answer)
+    return as_json(answer)
 
 
 @api.post(
     "/appointments/{appointment_id}/reschedule",
-    response={200: shapes.AppointmentOut, PROBLEMS: shapes.ProblemOut},
+    response={200: shapes.AppointmentOut, PROBLEMS: ProblemOut},
     tags=["appointments"],
 )
 def reschedule(request: HttpRequest, appointment_id: str, body: shapes.RescheduleIn) -> HttpResponse:
@@ -243,7 +195,7 @@ def reschedule(request: HttpRequest, appointment_id: str, body: shapes.Reschedul
 
 @api.post(
     "/appointments/{appointment_id}/cancel",
-    response={200: shapes.AppointmentOut, PROBLEMS: shapes.ProblemOut},
+    response={200: shapes.AppointmentOut, PROBLEMS: ProblemOut},
     tags=["appointments"],
 )
 def cancel(request: HttpRequest, appointment_id: str, body: shapes.CancelIn) -> HttpResponse:
@@ -256,7 +208,7 @@ def cancel(request: HttpRequest, appointment_id: str, body: shapes.CancelIn) -> 
 
 @api.post(
     "/appointments/{appointment_id}/{move}",
-    response={200: shapes.AppointmentOut, PROBLEMS: shapes.ProblemOut},
+    response={200: shapes.AppointmentOut, PROBLEMS: ProblemOut},
     tags=["appointments"],
 )
 def move(
@@ -275,7 +227,7 @@ def move(
 # --- calendars ----------------------------------------------------------------------------------------------------------
 
 
-@api.get("/calendars/{calendar}/snapshot", response={200: shapes.SnapshotOut, PROBLEMS: shapes.ProblemOut}, tags=["calendars"])
+@api.get("/calendars/{calendar}/snapshot", response={200: shapes.SnapshotOut, PROBLEMS: ProblemOut}, tags=["calendars"])
 def snapshot(request: HttpRequest, calendar: str, query: Query[shapes.RangeQuery]) -> HttpResponse:
     """A calendar's appointments, holds and open times at one version; the version is the ETag."""
     claims = staff(request, "read")
@@ -284,20 +236,20 @@ def snapshot(request: HttpRequest, calendar: str, query: Query[shapes.RangeQuery
     asked = request.headers.get("If-None-Match", "")
     if etag in asked or asked == "*":
         return HttpResponse(status=304, headers={"ETag": etag})
-    response = answers.as_json(answers.snapshot(found))
+    response = as_json(answers.snapshot(found))
     response["ETag"] = etag
     return response
 
 
-@api.get("/calendars/{calendar}/changes", response={200: shapes.ChangesOut, PROBLEMS: shapes.ProblemOut}, tags=["calendars"])
+@api.get("/calendars/{calendar}/changes", response={200: shapes.ChangesOut, PROBLEMS: ProblemOut}, tags=["calendars"])
 def changes(request: HttpRequest, calendar: str, query: Query[shapes.ChangesQuery]) -> HttpResponse:
     """What happened to a calendar after a version, in order, without a hole."""
     claims = staff(request, "read")
     epoch, version, events = queries.changes(as_id(calendar), since=query.since, limit=query.limit, clinic=claims.clinic)
-    return answers.as_json({"epoch": str(epoch), "version": version, "events": events})
+    return as_json({"epoch": str(epoch), "version": version, "events": events})
 
 
-@api.put("/calendars/{calendar}/hours", response={200: shapes.VersionOut, PROBLEMS: shapes.ProblemOut}, tags=["calendars"])
+@api.put("/calendars/{calendar}/hours", response={200: shapes.VersionOut, PROBLEMS: ProblemOut}, tags=["calendars"])
 def set_hours(request: HttpRequest, calendar: str, body: shapes.WeekIn) -> HttpResponse:
     """Replaces the weekly opening hours."""
     _, rules = _own_calendar(request, calendar)
@@ -311,10 +263,10 @@ def set_hours(request: HttpRequest, calendar: str, body: shapes.WeekIn) -> HttpR
         )
         for number, rule in enumerate(body.hours)
     ]
-    return answers.as_json({"version": openings.set_hours(rules.id, hours)})
+    return as_json({"version": openings.set_hours(rules.id, hours)})
 
 
-@api.post("/calendars/{calendar}/exceptions", response={201: shapes.ExceptionOut, PROBLEMS: shapes.ProblemOut}, tags=["calendars"])
+@api.post("/calendars/{calendar}/exceptions", response={201: shapes.ExceptionOut, PROBLEMS: ProblemOut}, tags=["calendars"])
 def add_exception(request: HttpRequest, calendar: str, body: shapes.ExceptionIn) -> HttpResponse:
     """Opens or closes a calendar for one interval, whatever the weekly hours say."""
     claims, rules = _own_calendar(request, calendar)
@@ -330,7 +282,7 @@ def add_exception(request: HttpRequest, calendar: str, body: shapes.ExceptionIn)
     return answers.written(answer, status=201, replayed=added.replayed)
 
 
-@api.delete("/calendars/{calendar}/exceptions/{exception}", response={204: None, PROBLEMS: shapes.ProblemOut}, tags=["calendars"])
+@api.delete("/calendars/{calendar}/exceptions/{exception}", response={204: None, PROBLEMS: ProblemOut}, tags=["calendars"])
 def remove_exception(request: HttpRequest, calendar: str, exception: str) -> HttpResponse:
     """Takes an exception back."""
     _, rules = _own_calendar(request, calendar)
@@ -433,33 +385,3 @@ def _taken(offer: Offer, take: Callable[[Offer], Done]) -> tuple[Done, Offer]:
 def _with_alternatives(taken: SlotTaken, offer: Offer) -> SlotTaken:
     taken.alternatives = tuple(answers.slots(queries.alternatives(offer), "UTC"))
     return taken
-
-
-# --- refusals -----------------------------------------------------------------------------------------------------------
-
-
-@api.exception_handler(NinjaValidationError)
-def _invalid(request: HttpRequest, refused: NinjaValidationError) -> HttpResponse:
-    return _as_validation_failed(refused.errors).response()
-
-
-@api.exception_handler(HttpError)
-def _unreadable(request: HttpRequest, refused: HttpError) -> HttpResponse:
-    if refused.status_code == 400:
-        return ValidationFailed("The body is not JSON.", param="body").response()
-    return as_response(request, refused)
-
-
-@api.exception_handler(Exception)
-def _refused(request: HttpRequest, fault: Exception) -> HttpResponse:
-    return as_response(request, fault)
-
-
-def _as_validation_failed(errors: Iterable[dict[str, Any]]) -> Problem:
-    first = next(iter(errors))
-    # Pydantic names its own functions and unions beside the fields.
-    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path") and "[" not in str(part)]
-    # The outermost name is the view's own parameter, which callers do not know.
-    named = place[1:] if place[:1] in (["query"], ["body"]) else place
-    message = str(first["msg"]).removeprefix("Value error, ")
-    return ValidationFailed(message, param=".".join(named) or "body")

@@ -8,6 +8,7 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Func, Q
 
+from apps.kernel.models import TransactionId
 from engine.scheduling.lifecycle import Status
 
 DAY = timedelta(days=1)
@@ -235,9 +236,12 @@ class OutboxEvent(models.Model):
     at = models.DateTimeField()
     data = models.JSONField()
     sent_at = models.DateTimeField(null=True)
+    txid = TransactionId(db_default=Func(function="pg_current_xact_id", output_field=TransactionId()))
+    """The order in which other services take over facts (`feed.py`)."""
 
     class Meta:
         indexes = [
+            models.Index(fields=["txid", "calendar_id", "version"], name="engine_outbox_order"),
             models.Index(fields=["calendar_id", "version"], condition=Q(sent_at=None), name="outbox_unsent"),
             BrinIndex(fields=["at"], name="outbox_at"),
         ]

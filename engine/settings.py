@@ -5,13 +5,14 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from apps.kernel import logs
-from apps.kernel.environment import Environment, database, read
+from apps.kernel.environment import ServiceEnvironment, database, read
 
 
-class EngineEnvironment(Environment):
+class EngineEnvironment(ServiceEnvironment):
     """What only the engine reads. The patient details key is 32 bytes in base64."""
 
     database_url_engine: SecretStr
+    service_key_file_engine: Path
     patient_details_key: SecretStr
     prepared_statements: bool = True
     """Off behind a pooler that gives a connection to another client after each transaction."""
@@ -24,7 +25,14 @@ ENV = read(EngineEnvironment)
 SECRET_KEY = ENV.secret_key.get_secret_value()
 DEBUG = False
 ALLOWED_HOSTS = ENV.allowed_hosts.split(",")
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.postgres", "django.contrib.staticfiles", "ninja", "engine"]
+SERVICE = "engine"
+HANDLERS = "engine.handlers"
+FEED_READERS = ("records", "billing", "notifications")
+"""The services that take over the facts of this one."""
+INSTALLED_APPS = [
+    *("django.contrib.contenttypes", "django.contrib.postgres", "django.contrib.staticfiles", "ninja"),
+    *("apps.kernel", "engine"),
+]
 MIDDLEWARE = ["apps.kernel.http.Door", "whitenoise.middleware.WhiteNoiseMiddleware"]
 ROOT_URLCONF = "engine.urls"
 WSGI_APPLICATION = "engine.wsgi.application"

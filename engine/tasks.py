@@ -15,7 +15,7 @@ django.setup()
 from django.conf import settings  # noqa: E402 - Django first
 from django.db import connection  # noqa: E402
 
-from apps.kernel import logs  # noqa: E402
+from apps.kernel import events, inbox, logs  # noqa: E402
 from apps.kernel.problems import Problem  # noqa: E402
 from engine import bookings  # noqa: E402
 
@@ -68,7 +68,14 @@ def expire_holds() -> int:
 
 @app.task(name="engine.forget")
 def forget() -> None:
-    """Deletes what is kept for a time only: idempotency keys, and events that have long been sent."""
+    """Deletes what is kept for a time only: idempotency keys, and events that everybody has had for long."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM engine_idempotencykey WHERE at < now() - %s::interval", [IDEMPOTENCY_KEPT])
-        cursor.execute("DELETE FROM engine_outboxevent WHERE at < now() - %s::interval AND sent_at IS NOT NULL", [OUTBOX_KEPT])
+        passed = events.confirmed(3)
+        if passed is not None:
+            cursor.execute(
+                "DELETE FROM engine_outboxevent WHERE at < now() - %s::interval AND sent_at IS NOT NULL"
+                " AND (txid, calendar_id, version) <= (%s::text::xid8, %s, %s)",
+                [OUTBOX_KEPT, str(passed[0]), *passed[1:]],
+            )
+    inbox.forget()

@@ -2,12 +2,14 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from apps.kernel import health
+from apps.kernel import events, health
+from engine import feed
 from engine.api import api
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/engine/v1/", api.urls),
     *health.urls(),
+    *events.urls(feed.read),
     path("", include("engine.ui.urls")),
 ]
 

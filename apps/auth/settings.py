@@ -2,20 +2,24 @@
 
 from pathlib import Path
 
-from apps.kernel import logs
-from apps.kernel.environment import Environment, read
+from pydantic import SecretStr
+
+from apps.kernel.environment import ServiceEnvironment, read
+from apps.kernel.settings import common
 
 
-class AuthEnvironment(Environment):
-    """What only auth reads: the private key that it signs access tokens with (PEM)."""
+class AuthEnvironment(ServiceEnvironment):
+    """What only auth reads."""
 
+    database_url_auth: SecretStr
+    service_key_file_auth: Path
     token_signing_key_file: Path
+    """The private key (PEM) that access tokens are signed with."""
 
 
 ENV = read(AuthEnvironment)
 
-SECRET_KEY = ENV.secret_key.get_secret_value()
-INSTALLED_APPS = ["apps.auth.apps.AccountsConfig"]
-USE_TZ = True
-TIME_ZONE = "UTC"
-LOGGING = logs.config("WARNING")
+globals().update(common(ENV, name="auth", url=ENV.database_url_auth, apps=("apps.auth.apps.AccountsConfig",)))
+HANDLERS = "apps.auth.handlers"
+FEED_READERS = ("engine", "records", "billing", "notifications")
+"""The services that take over the facts of this one."""

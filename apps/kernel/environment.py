@@ -23,6 +23,19 @@ class Environment(BaseSettings):
     demo_clinic: str = ""
 
 
+class ServiceEnvironment(Environment):
+    """What the five services read, beside their own database and key."""
+
+    service_jwks_file: Path
+    """Public keys of all services, by which they know each other (`services.py`)."""
+    engine_url: str = "http://127.0.0.1:8001"
+    auth_url: str = "http://127.0.0.1:8002"
+    records_url: str = "http://127.0.0.1:8003"
+    billing_url: str = "http://127.0.0.1:8004"
+    notifications_url: str = "http://127.0.0.1:8005"
+    """Where each service answers the others, not through the edge."""
+
+
 Typed = TypeVar("Typed", bound=Environment)
 
 

@@ -1,6 +1,6 @@
 """The one port of the machine: Envoy in front of the processes, configured by a pure function."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apps.local.environment import wheel
@@ -10,7 +10,11 @@ _HTTP = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnect
 _EARLY = "envoy.http.early_header_mutation.header_mutation"
 _PROBLEMS = "https://healthflow.example/problems/"
 # Operators' addresses: each process answers them on its own port, nobody through the edge.
-_INTERNAL = ("/healthz", "/readyz", "/metrics")
+_INTERNAL = ("/healthz", "/readyz", "/metrics", "/internal")
+# Pages beside the API of a service; all else is the engine's.
+_PAGES = {"auth": ("/login", "/logout", "/account", "/invite", "/reset"), "mailbox": ("/demo/mailbox",)}
+# Their paths carry a secret, which no log may hold.
+_SECRET_PATHS = ("/manage/", "/invite/", "/reset/", "/api/engine/v1/manage/")
 # Only the edge says where a request came from; what a client claims in these is removed before anything reads it.
 _CLAIMS = (
     "forwarded",
@@ -25,8 +29,11 @@ _CLAIMS = (
 Json = dict[str, Any]
 
 
-def configuration(*, port: int, admin_port: int, engine_port: int, realtime_ports: Sequence[int]) -> Json:
-    """Envoy's configuration: 127.0.0.1:`port` to engine and the push processes; `admin_port` answers /ready and /stats only."""
+def configuration(*, port: int, admin_port: int, services: Mapping[str, int], realtime_ports: Sequence[int]) -> Json:
+    """Envoy's configuration: 127.0.0.1:`port` to the services and push processes; `admin_port` answers /ready and /stats only.
+
+    `services` are ports by name: the engine, and those of the others that are there.
+    """
     return {
         "admin": {
             "address": _address(admin_port),
@@ -44,16 +51,16 @@ def configuration(*, port: int, admin_port: int, engine_port: int, realtime_port
             ]
         },
         "static_resources": {
-            "listeners": [_listener(port)],
+            "listeners": [_listener(port, others=[name for name in services if name != "engine"])],
             "clusters": [
-                _cluster("engine", ports=[engine_port], connections=1_024),
+                *(_cluster(name, ports=[where], connections=1_024) for name, where in services.items()),
                 _cluster("realtime", ports=realtime_ports, connections=50_000) | _to_who_is_ready(),
             ],
         },
     }
 
 
-def _listener(port: int) -> Json:
+def _listener(port: int, *, others: Sequence[str]) -> Json:
     manager = _typed(
         _HTTP,
         stat_prefix="edge",
@@ -72,7 +79,7 @@ def _listener(port: int) -> Json:
         local_reply_config=_local_replies(),
         route_config={
             "name": "edge",
-            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": _routes()}],
+            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": _routes(others)}],
             # Set here, because Envoy's own appending names the machine's address where the peer is on loopback.
             "request_headers_to_add": [
                 {
@@ -133,7 +140,7 @@ def _limits() -> Json:
     }
 
 
-def _routes() -> list[Json]:
+def _routes(others: Sequence[str]) -> list[Json]:
     internal: list[Json] = [{"match": {"path_separated_prefix": path}, "direct_response": {"status": 404}} for path in _INTERNAL]
     polls = {
         "match": {
@@ -155,11 +162,17 @@ def _routes() -> list[Json]:
             "retry_policy": _retries(),
         },
     }
-    everything = {
-        "match": {"prefix": "/"},
-        "route": {"cluster": "engine", "timeout": "30s", "retry_policy": _retries()},
-    }
-    return [*internal, polls, sockets, everything]
+    pages = [_route(name, path) for name in others for path in (f"/api/{name}", *_PAGES.get(name, ()))]
+    everything = {"match": {"prefix": "/"}, **_to("engine")}
+    return [*internal, polls, sockets, *pages, everything]
+
+
+def _route(cluster: str, path: str) -> Json:
+    return {"match": {"path_separated_prefix": path}, **_to(cluster)}
+
+
+def _to(cluster: str) -> Json:
+    return {"route": {"cluster": cluster, "timeout": "30s", "retry_policy": _retries()}}
 
 
 def _retries() -> Json:
@@ -213,15 +226,19 @@ def _to_who_is_ready() -> Json:
 
 
 def _access_logs() -> list[Json]:
-    """One JSON line a request, without the query; and without the token that /manage/<token>/ carries in its path."""
-    secret_path = {"name": ":path", "string_match": {"prefix": "/manage/"}}
-    return [
-        _access_log("%PATH(NQ:PATH)%", header={**secret_path, "invert_match": True}),
-        _access_log("/manage/-/", header=secret_path),
-    ]
+    """One JSON line a request, without the query; and without the path where that carries a secret."""
+    secret = [_path_filter(prefix) for prefix in _SECRET_PATHS]
+    hidden = [_access_log(f"{prefix}-/", only=only) for prefix, only in zip(_SECRET_PATHS, secret, strict=True)]
+    others = {"and_filter": {"filters": [_path_filter(prefix, invert=True) for prefix in _SECRET_PATHS]}}
+    return [_access_log("%PATH(NQ:PATH)%", only=others), *hidden]
 
 
-def _access_log(path: str, *, header: Json) -> Json:
+def _path_filter(prefix: str, *, invert: bool = False) -> Json:
+    header = {"name": ":path", "string_match": {"prefix": prefix}, "invert_match": invert}
+    return {"header_filter": {"header": header}}
+
+
+def _access_log(path: str, *, only: Json) -> Json:
     line = {
         "time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
         "level": "info",
@@ -238,7 +255,7 @@ def _access_log(path: str, *, header: Json) -> Json:
     }
     return {
         "name": "envoy.access_loggers.stdout",
-        "filter": {"header_filter": {"header": header}},
+        "filter": only,
         "typed_config": _typed("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", log_format={"json_format": line}),
     }
 

@@ -84,10 +84,12 @@ def keys(data: Path) -> dict[str, str]:
     folder = private_folder(data / "secrets")
     private_key = folder / "token-signing-key.pem"
     public_keys = folder / "token-jwks.json"
-    signing = serialization.load_pem_private_key(secret(private_key, make=_signing_key).encode(), password=None)
-    raw = signing.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-    write_private(public_keys, json.dumps({"keys": [_jwk(raw)]}))
+    signing = _ed25519(private_key)
+    write_private(public_keys, json.dumps({"keys": [_jwk(signing)]}))
     return {
+        **_service_keys(folder),
+        **_sealing_keys(folder),
+        "KMS_URL": f"file://{folder / 'kms-keys.json'}",
         "SECRET_KEY": secret(folder / "secret-key"),
         "PATIENT_DETAILS_KEY": secret(folder / "patient-details-key", make=_key_of_32_bytes),
         "TOKEN_SIGNING_KEY_FILE": str(private_key),
@@ -108,6 +110,37 @@ def variables(data: Path, *, port: int, demo: bool, limits: bool) -> dict[str, s
     }
 
 
+def _service_keys(folder: Path) -> dict[str, str]:
+    """A key for each service, by which the others know it, and the public halves of all."""
+    files = {name: folder / f"service-key-{name}.pem" for name in SERVICES}
+    public = [{**_jwk(_ed25519(file)), "kid": name} for name, file in files.items()]
+    write_private(folder / "service-jwks.json", json.dumps({"keys": public}))
+    found = {f"SERVICE_KEY_FILE_{name.upper()}": str(file) for name, file in files.items()}
+    return {**found, "SERVICE_JWKS_FILE": str(folder / "service-jwks.json")}
+
+
+def _sealing_keys(folder: Path) -> dict[str, str]:
+    """The key pair of patients' envelopes: whoever has the public half seals, records alone opens."""
+    private, public = folder / "sealing-keys.json", folder / "sealing-jwks.json"
+    keys = json.loads(secret(private, make=_sealing_key))["keys"]
+    write_private(public, json.dumps({"keys": [{name: key[name] for name in key if name != "d"} for key in keys]}))
+    return {"SEALING_KEY_FILE": str(private), "SEALING_JWKS_FILE": str(public)}
+
+
+def _sealing_key() -> str:
+    from joserfc.jwk import ECKey  # slow to import, and needed once
+
+    key = ECKey.generate_key("P-256", {"use": "enc", "alg": "ECDH-ES"}, private=True)
+    return json.dumps({"keys": [{**key.as_dict(private=True), "kid": key.thumbprint()}]})
+
+
+def _ed25519(file: Path) -> Ed25519PrivateKey:
+    key = serialization.load_pem_private_key(secret(file, make=_signing_key).encode(), password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SetupError(f"{file} holds another kind of key than Ed25519.")
+    return key
+
+
 def _signing_key() -> str:
     return (
         Ed25519PrivateKey.generate()
@@ -120,8 +153,9 @@ def _key_of_32_bytes() -> str:
     return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def _jwk(public_key: bytes) -> dict[str, str]:
-    required = {"crv": "Ed25519", "kty": "OKP", "x": _base64url(public_key)}
+def _jwk(private_key: Ed25519PrivateKey) -> dict[str, str]:
+    raw = private_key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    required = {"crv": "Ed25519", "kty": "OKP", "x": _base64url(raw)}
     # RFC 7638: the members a key needs, sorted, without white space.
     canonical = json.dumps(required, separators=(",", ":"), sort_keys=True)
     thumbprint = _base64url(hashlib.sha256(canonical.encode()).digest())

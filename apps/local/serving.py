@@ -44,7 +44,7 @@ async def _serve(stack: Stack, *, data: Path, stop_hint: str, show: Callable[[st
 
     def ready(lines: dict[str, list[str]]) -> None:
         nonlocal current
-        clinic, logins = _seeded(lines.get("seed-demo", []))
+        clinic, logins = _seeded([*lines.get("seed-engine", []), *lines.get("seed-auth", [])])
         current = replace(current, ready=True, demo_clinic=clinic, logins=logins)
         state.save(data, current)
         say(state.announcement(current, stop=stop_hint))
@@ -65,8 +65,10 @@ async def _serve(stack: Stack, *, data: Path, stop_hint: str, show: Callable[[st
 
 
 def _seeded(lines: Iterable[str]) -> tuple[str | None, list[dict[str, str]]]:
+    """The demo clinic, and how to sign in there: the last word of who said it."""
+    clinic, logins = None, []
     for line in lines:
         if line.startswith("{") and '"clinic"' in line:
             found = json.loads(line)
-            return found["clinic"], found.get("logins", [])
-    return None, []
+            clinic, logins = found["clinic"], found.get("logins", [])
+    return clinic, logins

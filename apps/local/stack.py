@@ -15,6 +15,8 @@ _BIN = Path(sys.executable).parent
 _MANAGE = (sys.executable, str(ROOT / "manage.py"))
 # Two, so that one serves while the other is restarted.
 _REALTIME = ("realtime-1", "realtime-2")
+_CONSUMERS = ("records", "billing", "notifications")
+_WORKER = ("worker", "--pool", "threads", "--concurrency", "2", "--without-gossip", "--without-mingle", "--loglevel", "INFO")
 
 
 @dataclass(frozen=True)
@@ -27,22 +29,25 @@ class Stack:
 
 
 def stack(data: Path, *, port: int, demo: bool, limits: bool, given: Mapping[str, str]) -> Stack:
-    """Everything this checkout has; a project that is not there (yet) is left out. May raise SetupError."""
+    """Everything on this machine. May raise SetupError."""
     found = servers(data, given=given)
     told = environment.variables(data, port=port, demo=demo, limits=limits)
     started = tuple(process.name for process in found.processes)
-    steps = _steps(demo=demo, after=started)
-    engine_port, relay_port, admin_port, *realtime_ports = environment.free_ports(3 + len(_REALTIME))
-    migrated = (*started, *(step.name for step in steps if step.name == "migrate-engine"))
+    ports = dict(zip(SERVICES, environment.free_ports(len(SERVICES)), strict=True))
+    addresses = {f"{name.upper()}_URL": f"http://127.0.0.1:{where}" for name, where in ports.items()}
+    admin_port, *realtime_ports = environment.free_ports(1 + len(_REALTIME))
+    migrations = _migrations(after=started)
     projects = (
-        *_engine(engine_port, relay_port=relay_port, data=data, after=migrated),
+        *_engine(ports["engine"], data=data, after=(*started, "migrate-engine")),
+        *(process for name in SERVICES[1:] for process in _service(name, ports[name], data=data, after=started)),
         *_realtime(realtime_ports, after=tuple(name for name in started if name == "valkey")),
     )
-    behind = tuple(process.name for process in projects if process.name in {"engine", *_REALTIME})
-    configuration = edge.configuration(port=port, admin_port=admin_port, engine_port=engine_port, realtime_ports=realtime_ports)
+    seeds = _seeds(after=tuple(step.name for step in migrations)) if demo else ()
+    behind = tuple(process.name for process in projects if process.name in {*SERVICES, *_REALTIME})
+    configuration = edge.configuration(port=port, admin_port=admin_port, services=ports, realtime_ports=realtime_ports)
     front = edge_process(data, configuration=configuration, url=told["PUBLIC_URL"], admin_port=admin_port, after=behind)
-    table = (*found.processes, *steps, *projects, front)
-    return Stack(table, {**told, **found.variables}, told["PUBLIC_URL"])
+    table = (*found.processes, *migrations, *projects, *seeds, front)
+    return Stack(table, {**told, **found.variables, **addresses}, told["PUBLIC_URL"])
 
 
 def edge_process(data: Path, *, configuration: edge.Json, url: str, admin_port: int, after: tuple[str, ...] = ()) -> Process:
@@ -62,9 +67,8 @@ def edge_process(data: Path, *, configuration: edge.Json, url: str, admin_port: 
     )
 
 
-def _steps(*, demo: bool, after: tuple[str, ...]) -> tuple[Process, ...]:
-    folders = {name: ROOT / name if name == "engine" else ROOT / "apps" / name for name in SERVICES}
-    steps = [
+def _migrations(*, after: tuple[str, ...]) -> tuple[Process, ...]:
+    return tuple(
         Process(
             f"migrate-{name}",
             command=(*_MANAGE, name, "migrate", "--noinput"),
@@ -72,55 +76,66 @@ def _steps(*, demo: bool, after: tuple[str, ...]) -> tuple[Process, ...]:
             once=True,
             terminal="errors",
         )
-        for name, folder in folders.items()
-        if (folder / "migrations").is_dir() and (folder / "settings.py").is_file()
-    ]
-    if demo and (ROOT / "engine/management/commands/seed_demo.py").is_file():
-        seed = Process(
-            "seed-demo",
-            command=(*_MANAGE, "engine", "seed_demo", "--json"),
-            after=(*after, "migrate-engine"),
+        for name in SERVICES
+    )
+
+
+def _seeds(*, after: tuple[str, ...]) -> tuple[Process, ...]:
+    """The demo's data: the engine's first, for the others ask it what there is."""
+    folders = {name: ROOT / name if name == "engine" else ROOT / "apps" / name for name in SERVICES}
+    names = [name for name, folder in folders.items() if (folder / "management/commands/seed_demo.py").is_file()]
+    return tuple(
+        Process(
+            f"seed-{name}",
+            command=(*_MANAGE, name, "seed_demo", "--json"),
+            after=after if name == "engine" else (*after, "seed-engine", "engine"),
             once=True,
             terminal="errors",
         )
-        steps.append(seed)
-    return tuple(steps)
+        for name in names
+    )
 
 
-def _engine(port: int, *, relay_port: int, data: Path, after: tuple[str, ...]) -> tuple[Process, ...]:
-    url, relay_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{relay_port}"
-    granian = (str(_BIN / "granian"), "--interface", "wsgi", "engine.wsgi:application", "--host", "127.0.0.1")
-    workers = (
-        "--workers",
-        "2",
-        "--blocking-threads",
-        "8",
-        "--blocking-threads-idle-timeout",
-        "600",
-        "--no-ws",
-        "--respawn-failed-workers",
+def _engine(port: int, *, data: Path, after: tuple[str, ...]) -> Iterator[Process]:
+    relay_port, consumer_port = environment.free_ports(2)
+    celery = _celery("engine.tasks")
+    yield _web("engine", "engine.wsgi", port, workers=2, threads=8, after=after)
+    yield _listening("relay", "engine", "relay", relay_port, after=after)
+    yield _listening("engine-consumer", "engine", "consume", consumer_port, after=after)
+    yield Process("worker", command=(*celery, *_WORKER), after=after)
+    yield Process("beat", command=(*celery, "beat", "--schedule", str(data / "beat"), "--loglevel", "INFO"), after=after)
+
+
+def _service(name: str, port: int, *, data: Path, after: tuple[str, ...]) -> Iterator[Process]:
+    """One of the four beside the engine: its HTTP, its consumer of others' facts, and one Celery process, ticks included."""
+    after = (*after, f"migrate-{name}")
+    yield _web(name, f"apps.{name}.wsgi", port, workers=1, threads=4, after=after)
+    if name in _CONSUMERS:
+        yield _listening(f"{name}-consumer", name, "consume", environment.free_ports(1)[0], after=after)
+    beat = ("--beat", "--schedule", str(data / f"beat-{name}"))
+    yield Process(f"{name}-worker", command=(*_celery(f"apps.{name}.tasks"), *_WORKER, *beat), after=after)
+
+
+def _web(name: str, module: str, port: int, *, workers: int, threads: int, after: tuple[str, ...]) -> Process:
+    url = f"http://127.0.0.1:{port}"
+    granian = (str(_BIN / "granian"), "--interface", "wsgi", f"{module}:application", "--host", "127.0.0.1", "--port", str(port))
+    threading = ("--blocking-threads", str(threads), "--blocking-threads-idle-timeout", "600")
+    command = (*granian, "--workers", str(workers), *threading, "--no-ws", "--respawn-failed-workers")
+    return Process(name, command=command, probe=f"{url}/readyz", url=url, after=after)
+
+
+def _listening(name: str, project: str, command: str, port: int, *, after: tuple[str, ...]) -> Process:
+    url = f"http://127.0.0.1:{port}"
+    return Process(
+        name, command=(*_MANAGE, project, command, "--health-port", str(port)), probe=f"{url}/readyz", url=url, after=after
     )
-    celery = (str(_BIN / "celery"), "--quiet", "-A", "engine.tasks")
-    worker = ("worker", "--pool", "threads", "--concurrency", "2", "--without-gossip", "--without-mingle")
-    files = {"engine": "wsgi.py", "relay": "management/commands/relay.py", "worker": "tasks.py", "beat": "tasks.py"}
-    table = (
-        Process("engine", command=(*granian, "--port", str(port), *workers), probe=f"{url}/readyz", url=url, after=after),
-        Process(
-            "relay",
-            command=(*_MANAGE, "engine", "relay", "--health-port", str(relay_port)),
-            probe=f"{relay_url}/readyz",
-            url=relay_url,
-            after=after,
-        ),
-        Process("worker", command=(*celery, *worker, "--loglevel", "INFO"), after=after),
-        Process("beat", command=(*celery, "beat", "--schedule", str(data / "beat"), "--loglevel", "INFO"), after=after),
-    )
-    return tuple(process for process in table if (ROOT / "engine" / files[process.name]).is_file())
+
+
+def _celery(module: str) -> tuple[str, ...]:
+    return (str(_BIN / "celery"), "--quiet", "-A", module)
 
 
 def _realtime(ports: Sequence[int], *, after: tuple[str, ...]) -> Iterator[Process]:
-    if not (ROOT / "realtime/asgi.py").is_file():
-        return
     for name, port in zip(_REALTIME, ports, strict=True):
         url = f"http://127.0.0.1:{port}"
         command = (sys.executable, "-m", "realtime", "--port", str(port))

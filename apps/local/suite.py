@@ -8,33 +8,60 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
 from apps.local import servers
-from apps.local.environment import ROOT, SetupError
+from apps.local.environment import ROOT, SERVICES, SetupError
 
+_FOLDER = Path("tests/integration")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def run(arguments: Sequence[str]) -> int:
-    """pytest's own exit status. Raises SetupError when there is no browser or a server does not start."""
+    """The worst of pytest's exit statuses. Raises SetupError when there is no browser or a server does not start.
+
+    The tests of each of the four services beside the engine run in a process of their own, with its settings, where the other
+    services cannot be imported; all the rest run in one.
+    """
     print(f"Browser tests use {_browser()}", flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="healthflow-test-") as folder,
         servers.running(Path(folder)) as variables,
     ):
-        environ = {**os.environ, **variables}
-        suite = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=environ)
+        return max(_pytest(group, {**os.environ, **variables, **more}) for group, more in _groups(arguments))
 
-        def forward(number: int, _frame: FrameType | None) -> None:
-            suite.send_signal(number)
 
-        # A Ctrl-C reaches pytest by itself; here it must not end the servers under the tests that are being torn down.
-        signal.signal(signal.SIGINT, lambda _number, _frame: None)
-        signal.signal(signal.SIGTERM, forward)
-        return suite.wait()
+def _groups(arguments: Sequence[str]) -> Iterator[tuple[list[str], dict[str, str]]]:
+    """pytest's arguments and variables for each of its runs."""
+    chosen = [argument for argument in arguments if (ROOT / argument.partition("::")[0]).exists()]
+    options = [argument for argument in arguments if argument not in chosen]
+    alone = {name: [path for path in chosen if _is_below(path, _FOLDER / name)] for name in SERVICES[1:]}
+    rest = [path for path in chosen if not any(path in paths for paths in alone.values())]
+    if rest or not chosen:
+        ignored = [f"--ignore={_FOLDER / name}" for name in alone] if not rest else []
+        yield [*options, *ignored, *rest], {}
+    for name, paths in alone.items():
+        if paths or not chosen:
+            settings = (f"--ds=apps.{name}.settings", "-p", "tests.alone")
+            yield [*options, *settings, *(paths or [str(_FOLDER / name)])], {"ALONE": name}
+
+
+def _is_below(path: str, folder: Path) -> bool:
+    return Path(path.partition("::")[0]).is_relative_to(folder)
+
+
+def _pytest(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    suite = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=environ)
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        suite.send_signal(number)
+
+    # A Ctrl-C reaches pytest by itself; here it must not end the servers under the tests that are being torn down.
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    signal.signal(signal.SIGTERM, forward)
+    return suite.wait()
 
 
 def _browser() -> str:

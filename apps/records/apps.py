@@ -1,3 +1,5 @@
+"""The Django app of the records service."""
+
 from django.apps import AppConfig
 
 

@@ -1,4 +1,4 @@
-"""The tables of the records service."""
+"""The tables of records."""
 
 from django.db import models
 from django.db.models import Q

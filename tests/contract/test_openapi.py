@@ -6,8 +6,8 @@ from typing import Any
 from django.test import Client
 from openapi_spec_validator import validate
 
+from apps.kernel.shapes import in_zone
 from engine import shapes
-from engine.shapes import in_zone
 from tests.practice import DAY, Practice, tomorrow
 
 BASE = "/api/engine/v1"

@@ -17,12 +17,12 @@ from django.test import Client, RequestFactory
 from apps.kernel import revocations
 from apps.kernel.limits import Limit
 from apps.kernel.redis import connect
+from apps.kernel.shapes import in_zone
 from apps.kernel.tokens import SESSION_COOKIE, Verifier
 from engine import models
 from engine.locks import gate, gate_keys
 from engine.offers import parse
 from engine.rows import Once
-from engine.shapes import in_zone
 from engine.wsgi import application
 from tests.practice import DAY, Practice, make_practice, open_around_the_clock, tomorrow
 

@@ -23,10 +23,12 @@ def standin(data: Path, *, with_servers: bool) -> Stack:
     after = tuple(process.name for process in found.processes)
     told = environment.variables(data, port=port, demo=True, limits=True)
     logins = '{"clinic": "demo", "logins": [{"name": "desk@demo.example", "role": "front_desk"}]}'
-    seed = Process("seed-demo", command=(sys.executable, "-c", f"print({logins!r})"), after=after, once=True, terminal="errors")
+    seed = Process("seed-engine", command=(sys.executable, "-c", f"print({logins!r})"), after=after, once=True, terminal="errors")
     front = edge_process(
         data,
-        configuration=edge.configuration(port=port, admin_port=admin_port, engine_port=first, realtime_ports=[second, third]),
+        configuration=edge.configuration(
+            port=port, admin_port=admin_port, services={"engine": first}, realtime_ports=[second, third]
+        ),
         url=told["PUBLIC_URL"],
         admin_port=admin_port,
         after=("engine", "realtime-1", "realtime-2"),

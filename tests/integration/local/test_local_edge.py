@@ -141,7 +141,9 @@ def test_the_access_log_holds_neither_queries_nor_the_tokens_of_patients(copy: C
 
 def test_a_process_that_is_away_is_a_problem_to_repeat_and_back_at_once(tmp_path: Path) -> None:
     port, admin_port, engine_port, *realtime_ports = free_ports(5)
-    configuration = edge.configuration(port=port, admin_port=admin_port, engine_port=engine_port, realtime_ports=realtime_ports)
+    configuration = edge.configuration(
+        port=port, admin_port=admin_port, services={"engine": engine_port}, realtime_ports=realtime_ports
+    )
     front = edge_process(tmp_path, configuration=configuration, url="", admin_port=admin_port)
     with running(guarded(front)):
         until(lambda: answers(front.probe), what="the edge is ready")

@@ -73,7 +73,7 @@ def test_both_processes_are_restarted_under_load_and_nobody_misses_an_event(
 ) -> None:
     calendars = [feed.calendar() for _ in range(4)]
     port, admin_port, *ports = free_ports(4)
-    configuration = edge.configuration(port=port, admin_port=admin_port, engine_port=1, realtime_ports=ports)
+    configuration = edge.configuration(port=port, admin_port=admin_port, services={"engine": 1}, realtime_ports=ports)
     front = edge_process(tmp_path, configuration=configuration, url="", admin_port=admin_port)
 
     def load(calendar: str) -> Screen:

@@ -1,0 +1,5 @@
+"""What auth does about the facts of other services."""
+
+from apps.kernel.inbox import Handlers
+
+HANDLERS: Handlers = {}

@@ -1,0 +1,10 @@
+"""The WSGI door of the billing service."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+from apps.kernel.http import sized
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "apps.billing.settings")
+application = sized(get_wsgi_application())

@@ -1,0 +1,1 @@
+"""Project 5, notifications: what patients are told, when, and by which channel."""

@@ -1,0 +1,10 @@
+"""The WSGI door of the notifications service."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+from apps.kernel.http import sized
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "apps.notifications.settings")
+application = sized(get_wsgi_application())

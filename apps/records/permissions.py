@@ -1,0 +1,5 @@
+"""Which role may do what in records. What is not here is denied."""
+
+from apps.kernel.callers import Permissions
+
+PERMISSIONS: Permissions = {}

@@ -1,0 +1,29 @@
+"""Settings of the records service."""
+
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from apps.kernel.environment import ServiceEnvironment, read
+from apps.kernel.settings import common
+
+
+class RecordsEnvironment(ServiceEnvironment):
+    """What only records reads."""
+
+    database_url_records: SecretStr
+    service_key_file_records: Path
+    sealing_key_file: Path
+    """Private keys (JWK set) of the envelopes that patients' details come in."""
+    kms_url: SecretStr
+    """Where the clinics' keys are wrapped: `file:///…`, `awskms://…` or `openbao://…`; see `kms.py`."""
+    kms_token: SecretStr = SecretStr("")
+    """OpenBao's token; "" when its agent adds it on the way."""
+
+
+ENV = read(RecordsEnvironment)
+
+globals().update(common(ENV, name="records", url=ENV.database_url_records, apps=("apps.records.apps.RecordsConfig",)))
+HANDLERS = "apps.records.handlers"
+FEED_READERS = ("engine", "billing", "notifications")
+"""The services that take over the facts of this one."""

@@ -1,0 +1,15 @@
+"""The addresses of the records service."""
+
+from django.urls import URLPattern, URLResolver, path
+
+from apps.kernel import events, health
+from apps.records.api import api
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/records/v1/", api.urls),
+    *health.urls(),
+    *events.urls(),
+]
+
+handler404 = "apps.kernel.http.not_found"
+handler500 = "apps.kernel.http.server_error"

@@ -1,0 +1,61 @@
+"""The engine's facts for the other services: what became of appointments, in the order of their transactions.
+
+The outbox has a row for each calendar of an appointment; one of them is the fact.
+"""
+
+import json
+from typing import Any
+
+from django.db import connection
+
+from apps.kernel.events import Event, Placed, numbers, require_known
+from engine.scheduling.lifecycle import Event as Fact
+
+_TOLD = tuple(
+    fact.value for fact in (Fact.BOOKED, Fact.RESCHEDULED, Fact.ARRIVED, Fact.STARTED, Fact.COMPLETED, Fact.CANCELLED, Fact.NO_SHOW)
+)
+
+# A change is one transaction, so its rows share a transaction; the first of them by calendar stands for all.
+_AFTER = """
+SELECT o.txid::text, o.calendar_id, o.version, o.id, o.type, o.at, o.data, a.id, k.slug, c.uid, a.patient_id, a.modality,
+       a.state, jsonb_path_query_first(a.history, '$[*] ? (@.event == "appointment.cancelled").by') #>> '{}'
+FROM engine_outboxevent o
+JOIN engine_appointment a ON a.id = o.appointment_id
+JOIN engine_clinic k ON k.id = a.clinic_id
+JOIN engine_calendar c ON c.id = a.calendar_id
+WHERE (o.txid, o.calendar_id, o.version) > (%s::text::xid8, %s, %s) AND o.txid < pg_snapshot_xmin(pg_current_snapshot())
+      AND o.type = ANY(%s)
+      AND NOT EXISTS (SELECT FROM engine_outboxevent p
+                      WHERE p.txid = o.txid AND p.appointment_id = o.appointment_id AND p.calendar_id < o.calendar_id)
+ORDER BY o.txid, o.calendar_id, o.version LIMIT %s
+"""
+
+
+def read(position: str, limit: int, reader: str) -> list[Placed]:
+    """The facts after `position`, a txid, a calendar's key and a version. Raises VersionGone, ValidationFailed."""
+    txid, calendar, version = numbers(position, 3)
+    with connection.cursor() as cursor:
+        require_known(cursor, txid)
+        cursor.execute(_AFTER, [str(txid), calendar, version, list(_TOLD), limit])
+        return [_placed(row) for row in cursor.fetchall()]
+
+
+def _placed(row: tuple[Any, ...]) -> Placed:
+    txid, key, version, uid, type_, at, data, appointment, clinic, calendar, patient, modality, state, by = row
+    seen = json.loads(data) if isinstance(data, str) else data
+    told = {
+        "appointment": str(appointment),
+        "clinic": clinic,
+        "calendar": str(calendar),
+        "calendars": seen["calendars"],
+        "visit_type": seen["visit_type"],
+        "patient": patient,
+        "start": seen["start"],
+        "end": seen["end"],
+        "status": seen["status"],
+        "modality": modality,
+        "state": state,
+        "by": by if type_ == Fact.CANCELLED else None,
+    }
+    event = Event(uid, "/engine", f"{type_}.v1", str(appointment), clinic, at, told)
+    return Placed(f"{txid}:{key}:{version}", event)

@@ -1,0 +1,13 @@
+"""Settings for the type checker alone: the tables of all services in one place, where no process ever has them."""
+
+from typing import Any
+
+from engine.settings import *  # noqa: F403
+
+SERVICE = "every"
+INSTALLED_APPS = [
+    *("django.contrib.contenttypes", "django.contrib.postgres", "django.contrib.staticfiles", "ninja", "apps.kernel", "engine"),
+    *("apps.auth.apps.AccountsConfig", "apps.records.apps.RecordsConfig"),
+    *("apps.billing.apps.BillingConfig", "apps.notifications.apps.NotificationsConfig"),
+]
+ENV: Any = None  # type: ignore[no-redef] # each project has its own
