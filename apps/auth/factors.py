@@ -41,7 +41,7 @@ class Factors(NamedTuple):
         return self.app is not None or bool(self.passkeys)
 
     @property
-    def count(self) -> int:
+    def held(self) -> int:
         return len(self.passkeys) + (self.app is not None)
 
 
@@ -178,7 +178,7 @@ def remove(person: Person, factor: str) -> bool:
     """Removes the app ("app") or a passkey (its id), unless it is the last: a person without a factor could not sign in."""
     with transaction.atomic():
         Person.objects.select_for_update().get(id=person.id)
-        if of(person).count < 2:
+        if of(person).held < 2:
             return False
         if factor == "app":
             found = TOTPDevice.objects.filter(user=person, confirmed=True)

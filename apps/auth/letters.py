@@ -28,12 +28,12 @@ _TRIES = 8
 _AT_ONCE = 50
 _KINDS: tuple[type[Letter], ...] = (Invitation, PasswordReset, NewDeviceNotice)
 _GOOD: dict[type[Link], timedelta] = {Invitation: INVITATION_GOOD, PasswordReset: RESET_GOOD}
-_SUBJECTS = {
+_SUBJECTS: dict[type[Letter], str] = {
     Invitation: "You are invited to HealthFlow",
     PasswordReset: "Choose a new HealthFlow password",
     NewDeviceNotice: "A new device signed in to HealthFlow",
 }
-_PATHS = {Invitation: "/invite/", PasswordReset: "/reset/"}
+_PATHS: dict[type[Letter], str] = {Invitation: "/invite/", PasswordReset: "/reset/"}
 
 
 OneLink = TypeVar("OneLink", Invitation, PasswordReset)

@@ -1,7 +1,5 @@
 """Who works where, what they prove it with, and which sessions are open. Instants are the database's."""
 
-from typing import Any
-
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.db.models import Q
@@ -155,7 +153,7 @@ class Letter(models.Model):
 
     class Meta:
         abstract = True
-        indexes: list[Any] = [models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="%(class)s_due")]
+        indexes = [models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="%(class)s_due")]
 
 
 class Link(Letter):

@@ -107,8 +107,8 @@ def set_password(request: HttpRequest, person: Person, password: str, *, keep: S
     with transaction.atomic():
         person.set_password(password)
         person.save(update_fields=["password"])
-        others = Session.objects.filter(person=person).exclude(id=keep.id if keep else None)
-        sessions.end(others, reason="password changed")
+        own = Session.objects.filter(person=person)
+        sessions.end(own.exclude(id=keep.id) if keep else own, reason="password changed")
         KnownDevice.objects.filter(person=person).delete()
         action = "password.change" if keep else "password.reset"
         audit.record(request, str(person.id), action, object=f"person:{person.id}", clinic=keep.clinic_id if keep else "")

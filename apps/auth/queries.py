@@ -24,4 +24,4 @@ def members(clinic: str, *, after: UUID | None, limit: int) -> list[Membership]:
 
 
 def member(key: UUID | None, *, clinic: str) -> Membership | None:
-    return Membership.objects.filter(id=key, clinic_id=clinic).select_related("person").first()
+    return Membership.objects.filter(id=key, clinic_id=clinic).select_related("person").first() if key else None

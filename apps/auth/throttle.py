@@ -79,8 +79,8 @@ def count(buckets: Iterable[Bucket]) -> None:
     for bucket in buckets:
         policy = bucket.policy
         with connection.cursor() as cursor:
-            values = {"key": bucket.key, "free": policy.free, "most": policy.most_s, "forget": policy.forget_s}
-            cursor.execute(_COUNT, values)
+            limits = {"free": policy.free, "most": policy.most_s, "forget": policy.forget_s}
+            cursor.execute(_COUNT, {"key": bucket.key, **limits})
             if cursor.fetchone() is None:
                 cursor.execute(_WAIT, [bucket.key])
                 raise RateLimited(retry_after=max(1, ceil((cursor.fetchone() or [1])[0])))

@@ -166,7 +166,7 @@ def end_sessions(request: HttpRequest) -> HttpResponse:
     """One of one's own sessions, or all others."""
     session, which = pages.signed_in(request), request.POST.get("session", "")
     own = Session.objects.filter(person=session.person)
-    chosen = own.exclude(id=session.id) if which == "others" else own.filter(id=as_id(which))
+    chosen = own.exclude(id=session.id) if which == "others" else own.filter(id__in=filter(None, [as_id(which)]))
     with transaction.atomic():
         sessions.end(chosen, reason="revoked")
         audit.record(request, sessions.claims(session), "session.end", object=f"session:{which[:36]}")

@@ -6,8 +6,8 @@ from django import forms
 
 
 class Form(forms.Form):
-    def __init__(self, *given: Any, **options: Any) -> None:
-        super().__init__(*given, label_suffix="", **options)
+    def __init__(self, data: Any = None) -> None:
+        super().__init__(data, label_suffix="")
 
 
 class SignIn(Form):

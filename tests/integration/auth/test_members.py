@@ -5,13 +5,12 @@ from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 
 from apps.auth.models import Invitation, Membership
 from apps.kernel.ids import new_id
 from apps.kernel.models import AuditEntry, OutboxEvent
-from tests.integration.auth.visits import Staff, api, sign_in
+from tests.integration.auth.visits import Response, Staff, api, sign_in
 
 Make = Callable[..., Staff]
 INVITATION = {"email": "New.Person@Example.org", "name": "New Person", "role": "billing"}
@@ -22,7 +21,7 @@ def admin(make: Make) -> Client:
     return sign_in(Client(), make("clinic_admin"))
 
 
-def change(browser: Client, staff: Staff, **body: object) -> HttpResponse:
+def change(browser: Client, staff: Staff, **body: object) -> Response:
     return api(browser, "patch", f"/members/{staff.membership.id}", body)
 
 
@@ -119,9 +118,12 @@ def test_unknown_fields_and_roles_change_nothing(make: Make, admin: Client, body
 
 
 def test_an_invitation_is_made_once_under_one_key(admin: Client) -> None:
-    options = {"content_type": "application/json", "headers": {"idempotency-key": "k" * 20, "x-csrftoken": "a" * 32}}
     admin.cookies["csrftoken"] = "a" * 32
-    first, second = (admin.post("/api/auth/v1/invitations", json.dumps(INVITATION), **options) for _ in range(2))
+    headers = {"idempotency-key": "k" * 20, "x-csrftoken": "a" * 32}
+    first, second = (
+        admin.post("/api/auth/v1/invitations", json.dumps(INVITATION), content_type="application/json", headers=headers)
+        for _ in range(2)
+    )
     assert first.status_code == second.status_code == 201
     assert second["Idempotent-Replayed"] == "true"
     assert first.json() == second.json()

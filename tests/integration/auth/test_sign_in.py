@@ -18,6 +18,7 @@ from apps.auth import factors, throttle
 from apps.auth.models import Attempts, Clinic, KnownDevice, NewDeviceNotice, PasswordReset, Session
 from apps.auth.words import digest
 from apps.kernel.models import AuditEntry
+from apps.kernel.problems import RateLimited
 from apps.kernel.tokens import SESSION_COOKIE, Verifier
 from tests.integration.auth.visits import PASSWORD, Staff, api, cookie, give_code, give_password, post, sign_in
 
@@ -167,7 +168,7 @@ def test_of_ten_thousand_guesses_of_a_code_hardly_any_is_looked_at(make: Make) -
         try:
             throttle.count([bucket])
             looked_at += 1
-        except throttle.RateLimited:
+        except RateLimited:
             pass
     assert looked_at <= throttle.CODE.free + 5  # the first waits are a second or two, which may pass meanwhile
 
@@ -191,7 +192,7 @@ def test_a_hundred_guesses_at_once_are_counted_one_by_one(make: Make) -> None:
         try:
             barrier.wait()
             throttle.count([bucket])
-        except throttle.RateLimited:
+        except RateLimited:
             return False
         finally:
             connection.close()
@@ -256,9 +257,15 @@ def _text(content: bytes, email: str) -> str:
 def test_who_does_not_exist_gets_the_same_answer_for_the_same_work(
     make: Make, browser: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    staff, hashed = make(), []
-    encode = Argon2PasswordHasher.verify
-    monkeypatch.setattr(Argon2PasswordHasher, "verify", lambda *given: hashed.append(1) or encode(*given))
+    staff = make()
+    hashed: list[str] = []
+    verify = Argon2PasswordHasher.verify
+
+    def noted(hasher: Argon2PasswordHasher, password: str, encoded: str) -> bool:
+        hashed.append(password)
+        return verify(hasher, password, encoded)
+
+    monkeypatch.setattr(Argon2PasswordHasher, "verify", noted)
     give_password(Client(), staff, password="wrong")  # the stand-in hash is made once
     post(Client(), "/login/", email="nobody@example.org", password="wrong")
     hashed.clear()

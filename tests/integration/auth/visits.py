@@ -4,13 +4,14 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpResponse
 from django.test import Client
 from django_otp.oath import TOTP
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from apps.auth.models import Membership, Person
 
+Response = Any
+"""Django's own, with the `json()` that its test client adds."""
 PASSWORD = "correct horse battery"
 
 
@@ -34,11 +35,11 @@ class Staff:
         return f"{totp.token():06d}"
 
 
-def give_password(browser: Client, staff: Staff, password: str = PASSWORD, **fields: Any) -> HttpResponse:
+def give_password(browser: Client, staff: Staff, password: str = PASSWORD, **fields: Any) -> Response:
     return post(browser, "/login/", email=staff.email, password=password, **fields)
 
 
-def give_code(browser: Client, code: str, **fields: Any) -> HttpResponse:
+def give_code(browser: Client, code: str, **fields: Any) -> Response:
     return post(browser, "/login/code/", code=code, **fields)
 
 
@@ -51,8 +52,8 @@ def sign_in(browser: Client, staff: Staff) -> Client:
     raise AssertionError("no code was accepted")
 
 
-def post(browser: Client, path: str, **fields: Any) -> HttpResponse:
-    answer: HttpResponse = browser.post(path, fields)
+def post(browser: Client, path: str, **fields: Any) -> Response:
+    answer: Response = browser.post(path, fields)
     return answer
 
 
@@ -60,12 +61,12 @@ def cookie(browser: Client, name: str) -> str:
     return browser.cookies[name].value if name in browser.cookies else ""
 
 
-def api(browser: Client, method: str, path: str, body: Any = None) -> HttpResponse:
+def api(browser: Client, method: str, path: str, body: Any = None) -> Response:
     """A call of the API by cookie, with the CSRF header that our pages send."""
     browser.cookies["csrftoken"] = "a" * 32
     call = getattr(browser, method)
     options = {"headers": {"x-csrftoken": "a" * 32}}
-    answer: HttpResponse = (
+    answer: Response = (
         call(f"/api/auth/v1{path}", body, content_type="application/json", **options)
         if method != "get"
         else call(f"/api/auth/v1{path}", **options)
