@@ -16,8 +16,6 @@ class EngineEnvironment(ServiceEnvironment):
     patient_details_key: SecretStr
     prepared_statements: bool = True
     """Off behind a pooler that gives a connection to another client after each transaction."""
-    token_signing_key_file: Path | None = None
-    """Only where the demo may sign in without the auth service."""
 
 
 ENV = read(EngineEnvironment)

@@ -1,7 +1,7 @@
 """One stack for all browser tests, and a browser that must neither leave this machine nor complain."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -54,7 +54,7 @@ def tabs(playwright: Playwright) -> Iterator[BrowserContext]:
 @pytest.fixture(scope="module")
 def clinic(playwright: Playwright, stack: Stack) -> Iterator[Clinic]:
     request = playwright.request.new_context(base_url=stack.url)
-    yield Clinic(request)
+    yield Clinic(request, stack)
     request.dispose()
 
 
@@ -66,7 +66,10 @@ def complaints() -> list[str]:
 
 @pytest.fixture
 def new_page(browser: Browser, stack: Stack, complaints: list[str]) -> Iterator[NewPage]:
-    """Opens a page in a browser of its own: `new_page(path, **context options)`. At the end nobody may have complained."""
+    """Opens a page in a browser of its own: `new_page(path, cookies=[…], **options of the context)`.
+
+    At the end nobody may have complained.
+    """
     contexts: list[BrowserContext] = []
 
     def note(message: ConsoleMessage) -> None:
@@ -74,12 +77,14 @@ def new_page(browser: Browser, stack: Stack, complaints: list[str]) -> Iterator[
             complaints.append(message.text)
 
     def watch(request: Request | WebSocket) -> None:
-        if not request.url.startswith((stack.url, stack.url.replace("http", "ws"))):
+        here = request.url.replace("localhost", "127.0.0.1")
+        if not here.startswith((stack.url, stack.url.replace("http", "ws"))):
             complaints.append(f"went to {request.url}")
 
-    def open_page(path: str, **options: Any) -> Page:
+    def open_page(path: str, *, cookies: Sequence[Any] = (), **options: Any) -> Page:
         context = browser.new_context(**{"base_url": stack.url, "timezone_id": "America/New_York", "locale": "en-US", **options})
         contexts.append(context)
+        context.add_cookies(cookies)
         page = context.new_page()
         page.on("console", note)
         page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -346,5 +346,7 @@ byId("cancel").addEventListener("submit", (event) => {
 });
 details.addEventListener("close", () => (opened = undefined));
 setInterval(drawSoon, MINUTE_MS); // the line of now moves
+// The machine slept until the token was too old, and the socket was quicker than the new one.
+addEventListener("session-renewed", () => live.state === "unauthenticated" && location.reload());
 
 begin().catch((error) => say(sentence(error instanceof Refused ? error.code : "internal_error")));

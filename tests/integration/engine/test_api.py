@@ -9,16 +9,12 @@ from uuid import uuid4
 
 import psycopg2.extensions
 import pytest
-from django.conf import settings
 from django.db import connection
 from django.db.models import F
 from django.test import Client, RequestFactory
 
-from apps.kernel import revocations
 from apps.kernel.limits import Limit
-from apps.kernel.redis import connect
 from apps.kernel.shapes import in_zone
-from apps.kernel.tokens import SESSION_COOKIE, Verifier
 from engine import models
 from engine.locks import gate, gate_keys
 from engine.offers import parse
@@ -739,16 +735,6 @@ def test_another_clinics_calendar_is_no_filter(http: Client, desk: Client, pract
 
 def test_who_is_not_known_is_told_how_to_sign_in(http: Client, practice: Practice) -> None:
     assert http.get(f"{BASE}/appointments")["WWW-Authenticate"] == "Bearer"
-
-
-def test_signing_out_ends_the_session_everywhere(practice: Practice, token: Callable[..., str]) -> None:
-    page, bearer = Client(), token(practice.slug)
-    page.cookies[SESSION_COOKIE] = bearer
-
-    assert page.post("/demo/sign-out/").status_code == 302
-
-    entry = revocations.session(Verifier(settings.ENV.token_jwks_file, revoked=lambda _: None).claims(bearer).token_id)
-    assert connect(settings.ENV.redis_url.get_secret_value(), timeout_s=1).zscore(revocations.REVOKED, entry) is not None
 
 
 # --- what a visit needs ---------------------------------------------------------------------------------------------------
