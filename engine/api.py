@@ -330,7 +330,10 @@ def _patient(body: shapes.ConfirmIn | shapes.AppointmentIn, actor: Actor) -> Pat
     details = given.model_dump(exclude_none=True, exclude={"id"}) | ({"answers": body.answers} if body.answers else {})
     if details and body.state:
         details["state"] = body.state
-    return Patient(given.id, envelopes.seal(details) if details else None)
+    envelope = envelopes.seal(details) if details else None
+    if envelope is not None and len(envelope) > shapes.LARGEST_ENVELOPE:
+        raise ValidationFailed("All answers together are too long.", param="answers")
+    return Patient(given.id, envelope)
 
 
 def _within(start: int | None, end: int | None) -> Interval:

@@ -61,11 +61,12 @@ class ExtendIn(Closed):
     seconds: Annotated[int, Field(ge=30, le=900)] = 300
 
 
+LARGEST_ENVELOPE = 16 * 1024
 _PART = "[A-Za-z0-9_-]"
 Envelope = Annotated[
     str,
     # Five parts: header, no encrypted key (ECDH-ES agrees on it), nonce of 12 bytes, what is sealed, tag of 16.
-    Field(max_length=16 * 1024, pattern=rf"^{_PART}+\.\.{_PART}{{16}}\.{_PART}+\.{_PART}{{22}}$"),
+    Field(max_length=LARGEST_ENVELOPE, pattern=rf"^{_PART}+\.\.{_PART}{{16}}\.{_PART}+\.{_PART}{{22}}$"),
 ]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2}$", description="ISO 639-1, two letters")]
 Answers = Annotated[dict[Line, Annotated[str, Field(max_length=2000)]], Field(max_length=30)]

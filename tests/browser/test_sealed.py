@@ -34,7 +34,7 @@ def without_records(stack: Stack) -> Iterator[None]:
 def test_what_was_typed_leaves_the_page_in_an_envelope(new_page: NewPage, clinic: Clinic, stack: Stack) -> None:
     page = new_page("/book/demo/", locale="es-US", timezone_id="America/Chicago")
     sent: list[Request] = []
-    page.on("request", sent.append)
+    page.on("request", lambda request: sent.append(request))
     page.locator("#times button").first.click()
     fill_details(page)
     with page.expect_request(lambda request: request.url.endswith("/confirm")) as confirming:
@@ -125,8 +125,8 @@ def test_names_are_asked_for_once_and_together(new_page: NewPage, clinic: Clinic
     assert {booked[0]["id"], booked[1]["id"]} <= set(asked[0])
     assert held["id"] not in asked[0]
 
-    page.locator(visit_on(booked[1])).get_by_role("button", name="Arrived,").click()  # news of it: it may be known now
+    with page.expect_request(re.compile(NAMES + "$")):  # there is news of it, so the patient may be known now
+        page.locator(visit_on(booked[1])).get_by_role("button", name="Arrived,").click()
     expect(page.locator(visit_on(booked[1])).locator(".status")).to_have_text("Arrived")
-    page.wait_for_request(re.compile(NAMES + "$"))
     assert all(booked[0]["id"] not in again for again in asked[1:])
     assert booked[1]["id"] in asked[-1]

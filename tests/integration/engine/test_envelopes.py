@@ -191,6 +191,19 @@ def test_an_envelope_is_at_most_16_kib(http: Client, confirm: Callable[..., Any]
     assert confirm({"patient": {"sealed": most}}).status_code == 201
 
 
+def test_answers_that_fill_more_than_an_envelope_are_refused(confirm: Callable[..., Any]) -> None:
+    long = {f"Question {number}": "ñ" * 2_000 for number in range(4)}
+    before = everything()
+
+    refused(confirm({"patient": ZOE, "answers": long}), 422, "validation_failed", "answers")
+
+    assert everything() == before
+    long.popitem()
+    long.popitem()
+    assert confirm({"patient": ZOE, "answers": long}).status_code == 201
+    assert open_here(kept())["answers"] == long
+
+
 @pytest.mark.parametrize(("more", "param"), [({"name": "Zoe"}, "patient"), ({"id": "p1"}, "patient"), ({}, "answers")])
 def test_an_envelope_is_all_that_is_said_of_a_patient(
     http: Client, confirm: Callable[..., Any], more: dict[str, str], param: str
