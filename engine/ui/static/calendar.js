@@ -3,7 +3,7 @@
 
 import { Refused, get, post, serverNow } from "./api.js";
 import { tell } from "./connection.js";
-import { byId, make, show } from "./dom.js";
+import { byId, make, show, write } from "./dom.js";
 import { CalendarState, Live } from "./live.js";
 import { Names } from "./names.js";
 import { sentence } from "./problems.js";
@@ -102,7 +102,7 @@ function look(next, nextDay) {
 
 /** @param {Visit} [visit] */
 function changed(visit) {
-  if (visit && isToday(visit)) byId("news").textContent = `${named(visit)}: ${statusOf(visit)}`;
+  if (visit && isToday(visit)) write(byId("news"), `${named(visit)}: ${statusOf(visit)}`);
   if (visit) names.look(visit.id);
   drawSoon();
 }
