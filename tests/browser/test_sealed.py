@@ -41,7 +41,7 @@ def test_what_was_typed_leaves_the_page_in_an_envelope(new_page: NewPage, clinic
         page.get_by_role("button", name="Book this visit").click()
     expect(page.get_by_role("heading", name="Your visit is booked")).to_be_visible()
 
-    body = confirming.value.post_data_json
+    body = json.loads(confirming.value.post_data or "")
     assert body.keys() == {"patient", "state"}
     assert body["patient"].keys() == {"sealed"}
     key_file = json.loads((stack.data / "environment.json").read_text())["SEALING_KEY_FILE"]
@@ -111,7 +111,7 @@ def test_names_are_asked_for_once_and_together(new_page: NewPage, clinic: Clinic
     asked: list[list[str]] = []
 
     def answer(route: Route) -> None:
-        asked.append(route.request.post_data_json["appointments"])
+        asked.append(json.loads(route.request.post_data or "")["appointments"])
         items: list[Json] = [{"appointment": one, "id": "p", "name": "<b>Zoe</b>"} for one in asked[-1] if one == booked[0]["id"]]
         route.fulfill(json={"items": items})
 
