@@ -6,6 +6,7 @@ urlpatterns = [
     path("", views.start),
     path("calendar/", views.calendar),
     path("book/<slug:clinic>/", views.booking),
+    path("manage/<str:token>/", views.manage),
     path("api/docs/", views.docs),
     path("demo/sign-in/", views.demo_sign_in),
     path("demo/sign-out/", views.demo_sign_out),

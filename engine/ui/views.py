@@ -20,8 +20,10 @@ from apps.kernel.redis import connect
 from apps.kernel.revocations import watched
 from apps.kernel.tokens import SESSION_COOKIE, Claims, TokenRefused, Verifier, sign
 from engine import queries
+from engine.callers import PUBLIC_READ, managed
 
 DEMO_ROLES = {"practitioner": "Practitioner", "front_desk": "Front desk", "clinic_admin": "Clinic administrator"}
+LANGUAGES = ("en", "es")
 DOCUMENTS = {"engine": "Appointments"}
 """The services whose API documents can be read, by their part of the address."""
 _DEMO_SESSION_S = 12 * 3600
@@ -76,6 +78,19 @@ def booking(request: HttpRequest, clinic: str) -> HttpResponse:
         return _missing(request)
 
 
+@_page()
+@require_safe
+def manage(request: HttpRequest, token: str) -> HttpResponse:
+    """Whose link this is, the page asks for itself; a link that opens nothing is told so at once."""
+    try:
+        queries.managed(managed(request, token, PUBLIC_READ))
+    except NotFound:
+        return _missing(request)
+    response = render(request, "manage.html", {"language": _language(request)})
+    response["Referrer-Policy"] = "no-referrer"
+    return response
+
+
 @_page(_DOCS_POLICY)
 @require_safe
 def docs(request: HttpRequest) -> HttpResponse:
@@ -114,6 +129,12 @@ def demo_sign_out(request: HttpRequest) -> HttpResponse:
     response = redirect("/")
     response.delete_cookie(SESSION_COOKIE, samesite="Lax")
     return response
+
+
+def _language(request: HttpRequest) -> str:
+    """Of those that we speak, the one that the browser names first."""
+    named = (part.strip()[:2].lower() for part in request.headers.get("Accept-Language", "").split(","))
+    return next((name for name in named if name in LANGUAGES), LANGUAGES[0])
 
 
 def _missing(request: HttpRequest) -> HttpResponse:

@@ -300,6 +300,7 @@ async function confirm(event) {
     quiet();
     patient.reset();
     byId("confirmation").textContent = answer.id;
+    /** @type {HTMLAnchorElement} */ (byId("manage")).href = answer.manage_url;
     history.replaceState({ step: "done" }, "");
     step("done", slot);
   });
