@@ -1,7 +1,6 @@
 """The HTTP API of the engine, /api/engine/v1: what was asked and by whom, one call inward, the answer."""
 
 import time
-from collections.abc import Callable
 from datetime import date
 from datetime import time as wall_time
 from typing import Literal
@@ -15,15 +14,16 @@ from apps.kernel.ids import as_id
 from apps.kernel.problems import Forbidden, NotFound, ValidationFailed
 from apps.kernel.shapes import ProblemOut
 from apps.kernel.tokens import Claims
-from engine import answers, bookings, envelopes, openings, queries, shapes
-from engine.callers import PUBLIC_READ, PUBLIC_WRITE, anybody, holder, once, staff
-from engine.errors import HoldExpired, SlotTaken
+from engine import answers, bookings, envelopes, managing, openings, queries, shapes
+from engine.callers import PUBLIC_READ, PUBLIC_WRITE, anybody, holder, manage_url, once, staff
+from engine.errors import HoldExpired
 from engine.offers import Offer, parse
-from engine.rows import Actor, Done, Patient
+from engine.rows import Actor, Patient
 from engine.rules import CalendarRules
 from engine.scheduling.hours import OpeningException, OpeningHours
 from engine.scheduling.intervals import Interval
 from engine.scheduling.lifecycle import Appointment
+from engine.taking import taken, with_alternatives
 
 _KEYS_KEPT_S = 300
 _SECRET = {"name": "Hold-Secret", "in": "header", "schema": {"type": "string"}}
@@ -34,6 +34,7 @@ api = Api(
     namespace="engine",
     headers={"{hold_id}": _SECRET},
 )
+api.add_router("/manage", managing.router)
 
 
 # --- slots and holds ----------------------------------------------------------------------------------------------------
@@ -87,7 +88,7 @@ def hold(request: HttpRequest, body: shapes.HoldIn) -> HttpResponse:
     """Holds a slot for a while, so that it can be confirmed at leisure."""
     actor = anybody(request, PUBLIC_WRITE)
     mine = once(request, actor)
-    done, offer = _taken(_offer(body), lambda offer: bookings.hold(offer, seconds=body.seconds, actor=actor, once=mine))
+    done, offer = taken(_offer(body), lambda offer: bookings.hold(offer, seconds=body.seconds, actor=actor, once=mine))
     return answers.written(answers.hold(done.appointment, offer), status=201, replayed=done.replayed)
 
 
@@ -108,7 +109,7 @@ def extend(request: HttpRequest, hold_id: str, body: shapes.ExtendIn | None = No
     try:
         done = bookings.extend(known, seconds=seconds, actor=actor, once=once(request, actor))
     except HoldExpired as expired:
-        raise _with_alternatives(expired, _offer_of(expired.hold)) from None
+        raise with_alternatives(expired, _offer_of(expired.hold)) from None
     return answers.written(answers.hold(done.appointment, _offer_of(done.appointment)), replayed=done.replayed)
 
 
@@ -130,8 +131,11 @@ def confirm(request: HttpRequest, hold_id: str, body: shapes.ConfirmIn) -> HttpR
     try:
         done = bookings.confirm(known, patient=patient, state=body.state, actor=actor, once=once(request, actor))
     except HoldExpired as expired:
-        raise _with_alternatives(expired, _offer_of(expired.hold)) from None
-    return answers.written(answers.appointment(done.appointment), status=201, replayed=done.replayed)
+        raise with_alternatives(expired, _offer_of(expired.hold)) from None
+    answer = answers.appointment(done.appointment)
+    if actor.clinic is None:
+        answer["manage_url"] = manage_url(known)
+    return answers.written(answer, status=201, replayed=done.replayed)
 
 
 # --- appointments -------------------------------------------------------------------------------------------------------
@@ -143,7 +147,7 @@ def book(request: HttpRequest, body: shapes.AppointmentIn) -> HttpResponse:
     claims = staff(request, "book")
     actor = Actor(claims.subject, claims.clinic)
     mine, patient = once(request, actor), _patient(body, actor)
-    done, _ = _taken(_offer(body), lambda offer: bookings.book(offer, patient=patient, state=body.state, actor=actor, once=mine))
+    done, _ = taken(_offer(body), lambda offer: bookings.book(offer, patient=patient, state=body.state, actor=actor, once=mine))
     return answers.written(answers.appointment(done.appointment), status=201, replayed=done.replayed)
 
 
@@ -188,7 +192,7 @@ def reschedule(request: HttpRequest, appointment_id: str, body: shapes.Reschedul
     claims = staff(request, "book")
     known, actor = _id(appointment_id), Actor(claims.subject, claims.clinic)
     mine = once(request, actor)
-    done, _ = _taken(parse(body.slot), lambda offer: bookings.reschedule(known, offer, by="clinic", actor=actor, once=mine))
+    done, _ = taken(parse(body.slot), lambda offer: bookings.reschedule(known, offer, by="clinic", actor=actor, once=mine))
     return answers.written(answers.appointment(done.appointment), replayed=done.replayed)
 
 
@@ -374,22 +378,3 @@ def _date(text: str | None, param: str) -> date | None:
         return date.fromisoformat(text) if text else None
     except ValueError:
         raise ValidationFailed("This date does not exist.", param=param) from None
-
-
-def _taken(offer: Offer, take: Callable[[Offer], Done]) -> tuple[Done, Offer]:
-    """Takes the slot, with another room than it names if that one is gone. Raises what `take` raises, with alternatives."""
-    try:
-        return take(offer), offer
-    except SlotTaken as taken:
-        other = queries.elsewhere(offer) if len(offer.calendars) > 1 else None
-        if other is None:
-            raise _with_alternatives(taken, offer) from None
-    try:
-        return take(other), other
-    except SlotTaken as taken:
-        raise _with_alternatives(taken, offer) from None
-
-
-def _with_alternatives(taken: SlotTaken, offer: Offer) -> SlotTaken:
-    taken.alternatives = tuple(answers.slots(queries.alternatives(offer), "UTC"))
-    return taken

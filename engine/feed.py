@@ -5,10 +5,12 @@ The outbox has a row for each calendar of an appointment; one of them is the fac
 
 import json
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 
 from apps.kernel.events import Event, Placed, numbers, require_known
+from engine.callers import manage_url
 from engine.scheduling.lifecycle import Event as Fact
 
 _TOLD = tuple(
@@ -54,7 +56,12 @@ def read(position: str, limit: int, reader: str) -> list[Placed]:
     with connection.cursor() as cursor:
         require_known(cursor, txid)
         cursor.execute(_AFTER, [str(txid), calendar, version, list(_TOLD), limit])
-        return [_placed(row, reader=reader) for row in cursor.fetchall()]
+        placed = [_placed(row, reader=reader) for row in cursor.fetchall()]
+    if reader == "notifications":
+        # Whoever has it can cancel the visit: made for who sends it to the patient, and in no outbox.
+        for one in placed:
+            one.event.data["manage_url"] = manage_url(UUID(one.event.subject))
+    return placed
 
 
 def _placed(row: tuple[Any, ...], *, reader: str) -> Placed:
