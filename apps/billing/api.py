@@ -160,12 +160,15 @@ def draw_invoice(request: HttpRequest, invoice: str) -> HttpResponse:
 
 @api.get("/invoices/{invoice}", response={200: shapes.InvoiceOut, PROBLEMS: ProblemOut}, tags=["invoices"])
 def one_invoice(request: HttpRequest, invoice: str) -> HttpResponse:
-    """An invoice with its lines."""
+    """An invoice, with its lines for those who bill; the front desk sees how it stands."""
     who = allowed(request, PERMISSIONS, "invoice.read")
     row = queries.one(Invoice.objects.all(), invoice, clinic=who.clinic)
     with transaction.atomic():
         audit.record(request, who, "invoice.read", object=f"invoice:{row.id}", patient=row.patient)
-    return as_json(_invoice(row))
+    shown = _invoice(row)
+    if who.role not in PERMISSIONS["invoice.lines"]:
+        del shown["lines"]
+    return as_json(shown)
 
 
 @api.post("/invoices/{invoice}/payments", response={201: shapes.PaymentOut, PROBLEMS: ProblemOut}, tags=["payments"])

@@ -143,9 +143,16 @@ def _fee(visit: Visit, reason: Reason, amount: int, currency: str) -> None:
 def _charge(visit: Visit, reason: Reason, what: dict[str, Any]) -> None:
     known = AppointmentPatient.objects.filter(appointment=visit.appointment).values_list("patient", flat=True).first()
     patient = known or (merged_into(visit.patient) if visit.patient else None)
-    facts = {"clinic": visit.clinic, "visit_type": visit.visit_type, "starts": visit.starts, "modality": visit.modality}
-    Charge.objects.get_or_create(
+    charge = Charge(
         appointment=visit.appointment,
         reason=reason,
-        defaults={**facts, **what, "patient": patient, "created_at": datetime.now(UTC)},
+        clinic=visit.clinic,
+        visit_type=visit.visit_type,
+        starts=visit.starts,
+        modality=visit.modality,
+        patient=patient,
+        created_at=datetime.now(UTC),
+        **what,
     )
+    # One statement: an appointment that is charged for this already keeps its charge.
+    Charge.objects.bulk_create([charge], ignore_conflicts=True)

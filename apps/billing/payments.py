@@ -27,6 +27,8 @@ ASKED_AFTER = timedelta(minutes=10)
 """Between two questions for the outcome of a page that is open: an event tells it first, unless it was lost."""
 KEY_KEPT = timedelta(hours=20)
 """The provider keeps an idempotency key for a day. An older row is not told again: it could happen twice."""
+GONE_AFTER = timedelta(hours=48)
+"""By then a page that was opened without our knowing has closed by itself. If it was paid, an event still says so."""
 _AT_ONCE = 50
 
 
@@ -178,6 +180,8 @@ def unfinished(provider: Provider) -> int:
     for payment_id in asked:
         submit(payment_id, provider)
     again = Refund.objects.filter(Q(status="created") & due & young | Q(status="pending") & slow)
+    lost = Payment.objects.filter(status=Payment.Status.CREATED, created_at__lt=now - GONE_AFTER)
+    lost.update(status=Payment.Status.EXPIRED, failure="outcome_unknown")
     returning = list(again.order_by("tried_at").values_list("id", flat=True)[:_AT_ONCE])
     for refund_id in returning:
         submit_refund(refund_id, provider)

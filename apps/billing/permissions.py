@@ -6,6 +6,7 @@ _BILLERS = frozenset({"billing", "clinic_admin"})
 
 PERMISSIONS: Permissions = {
     "invoice.read": _BILLERS | {"front_desk", "auditor"},
+    "invoice.lines": _BILLERS | {"auditor"},
     "invoice.draw": _BILLERS,
     "ledger.read": _BILLERS | {"auditor"},
     "ledger.write": _BILLERS,
@@ -14,4 +15,4 @@ PERMISSIONS: Permissions = {
     "export.names": _BILLERS,
     "configure": _BILLERS,
 }
-"""`invoice.draw` and `claim.read` show who the patient is; `invoice.read` is numbers, states and ids."""
+"""`invoice.read` is numbers, states and ids; the lines say what was done; `invoice.draw` and `claim.read` who the patient is."""

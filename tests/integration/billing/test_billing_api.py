@@ -62,6 +62,16 @@ def test_writing_is_for_billers(practice: Practice, role: str) -> None:
     assert (Invoice.objects.count(), Price.objects.count(), Payment.objects.count()) == before
 
 
+def test_the_front_desk_sees_how_an_invoice_stands_and_not_what_was_done(practice: Practice) -> None:
+    invoice = issued()
+
+    assert Desk().get(f"/invoices/{invoice.id}").json()["lines"][0]["code"] == "99213"
+    seen = Desk("front_desk").get(f"/invoices/{invoice.id}").json()
+    assert (seen["status"], seen["balance"]) == ("issued", 15_000)
+    assert "lines" not in seen
+    assert Desk("front_desk").get(f"/invoices/{invoice.id}.pdf").json()["code"] == "forbidden"
+
+
 def test_without_a_token_nothing_is_answered() -> None:
     for path in READS:
         assert Client().get(f"/api/billing/v1{path}").json()["code"] == "unauthenticated"

@@ -14,7 +14,7 @@ from apps.billing.errors import ChargeNotBillable, InvoiceState
 from apps.billing.models import Charge, Invoice, Series
 from apps.kernel.models import OutboxEvent
 from apps.kernel.problems import NotFound
-from tests.integration.billing.practice import CLINIC, Desk, Practice, a_charge, deliver, fact, issued, policy
+from tests.integration.billing.practice import CLINIC, Desk, Practice, a_charge, deliver, fact, issued, policy, run_all
 
 pytestmark = pytest.mark.django_db
 
@@ -211,11 +211,3 @@ def test_a_draft_has_no_page(practice: Practice) -> None:
 def draft() -> Invoice:
     with transaction.atomic(durable=True):
         return invoices.draft("p-1", [a_charge().id], clinic=CLINIC)
-
-
-def run_all(work: list[Callable[[], None]]) -> None:
-    threads = [threading.Thread(target=one) for one in work]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)

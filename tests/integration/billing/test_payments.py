@@ -1,5 +1,6 @@
 """Money through the provider: told once whatever crashes, booked once whatever is told, in any order."""
 
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -7,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import Client
 
 from apps.billing import invoices, journal, payments
@@ -15,7 +16,7 @@ from apps.billing.errors import InvoiceState, RefundTooLarge
 from apps.billing.models import Invoice, Payment, Refund, WebhookEvent
 from apps.billing.providers import provider
 from apps.kernel.models import OutboxEvent
-from tests.integration.billing.practice import CLINIC, Desk, Practice, issued, paid
+from tests.integration.billing.practice import CLINIC, Desk, Practice, issued, paid, run_all
 
 pytestmark = pytest.mark.django_db
 
@@ -87,6 +88,20 @@ def test_a_row_older_than_the_providers_memory_is_not_told_again(practice: Pract
 
     assert payments.unfinished(provider()) == 0
     assert practice.stripe.requests == []
+
+
+def test_a_payment_nobody_heard_of_gives_way_to_another_and_still_counts_if_it_was_paid(practice: Practice) -> None:
+    practice.stripe.faults.append(0)
+    invoice = issued()
+    Desk().post(f"/invoices/{invoice.id}/payments")
+    Payment.objects.update(created_at=datetime.now(UTC) - timedelta(hours=49))
+
+    payments.unfinished(provider())
+
+    assert Payment.objects.get().status == "expired"
+    practice.stripe.pay(next(iter(practice.stripe.sessions)))
+    assert practice.webhook(practice.stripe.events[-1]).json() == {"outcome": "taken"}
+    assert cash() == (15_000, 0)
 
 
 def test_a_definite_no_ends_the_payment(practice: Practice) -> None:
@@ -228,6 +243,41 @@ def test_what_was_not_paid_cannot_go_back(practice: Practice, status: str) -> No
 
     with pytest.raises(InvoiceState), transaction.atomic():
         payments.give_back(payment.id, clinic=CLINIC, amount=1)
+
+
+def test_a_race_of_refunds_gives_back_no_more_than_was_paid(practice: Practice) -> None:
+    payment, barrier, refused = paid(practice), threading.Barrier(6), []
+
+    def refund() -> None:
+        barrier.wait(10)
+        try:
+            with transaction.atomic(durable=True):
+                payments.give_back(payment.id, clinic=CLINIC, amount=4_000)
+        except RefundTooLarge as too_large:
+            refused.append(too_large.refundable)
+        finally:
+            connection.close()
+
+    run_all([refund] * 6)
+
+    assert refused == [3_000] * 3
+    assert payments.given_back(payment) == 12_000
+
+
+def test_a_race_of_one_event_is_taken_once(practice: Practice) -> None:
+    event, barrier, outcomes = completed(practice), threading.Barrier(6), []
+
+    def send() -> None:
+        barrier.wait(10)
+        try:
+            outcomes.append(practice.webhook(event).json()["outcome"])
+        finally:
+            connection.close()
+
+    run_all([send] * 6)
+
+    assert sorted(outcomes) == ["duplicate"] * 5 + ["taken"]
+    assert cash() == (15_000, 0)
 
 
 def test_two_refunds_at_once_cannot_exceed_the_payment(practice: Practice) -> None:
