@@ -105,6 +105,7 @@ def variables(data: Path, *, port: int, demo: bool, limits: bool) -> dict[str, s
         "DEMO_CLINIC": "demo" if demo else "",
         "RATE_LIMITS": "on" if limits else "off",
         "HEALTHFLOW_DATA": str(data),
+        "AUDIT_EXPORT_URL": f"file://{data / 'audit'}",
         "PYTHONUNBUFFERED": "1",
         "PYTHONTZPATH": "",  # time zones come from the locked tzdata, the same on every machine
     }
