@@ -13,6 +13,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from ninja import Query
 
+from apps.kernel import audit, auditor
 from apps.kernel.api import PROBLEMS, Api, as_json
 from apps.kernel.ids import as_id
 from apps.kernel.problems import Forbidden, NotFound, ValidationFailed
@@ -20,14 +21,14 @@ from apps.kernel.sealing import unseal
 from apps.kernel.shapes import ProblemOut
 from apps.kernel.tokens import Claims
 from engine import answers, bookings, openings, queries, shapes
-from engine.callers import PUBLIC_READ, PUBLIC_WRITE, anybody, holder, once, staff
+from engine.callers import PUBLIC_READ, PUBLIC_WRITE, actor_of, anybody, holder, once, own_only, staff
 from engine.errors import HoldExpired, SlotTaken
 from engine.offers import Offer, parse
 from engine.rows import Actor, Done, Patient
 from engine.rules import CalendarRules
 from engine.scheduling.hours import OpeningException, OpeningHours
 from engine.scheduling.intervals import Interval
-from engine.scheduling.lifecycle import Appointment
+from engine.scheduling.lifecycle import MOVES, Appointment
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ api = Api(
     namespace="engine",
     headers={"{hold_id}": _SECRET},
 )
+auditor.routes(api)
 
 
 # --- slots and holds ----------------------------------------------------------------------------------------------------
@@ -137,7 +139,7 @@ def confirm(request: HttpRequest, hold_id: str, body: shapes.ConfirmIn) -> HttpR
 def book(request: HttpRequest, body: shapes.AppointmentIn) -> HttpResponse:
     """Hold and confirm in one, for staff and programs."""
     claims = staff(request, "book")
-    actor = Actor(claims.subject, claims.clinic)
+    actor = actor_of(request, claims)
     mine, patient = once(request, actor), _patient(body.patient, body.answers, actor)
     done, _ = _taken(_offer(body), lambda offer: bookings.book(offer, patient=patient, state=body.state, actor=actor, once=mine))
     return answers.written(answers.appointment(done.appointment), status=201, replayed=done.replayed)
@@ -160,6 +162,7 @@ def appointments(request: HttpRequest, query: Query[shapes.AppointmentsQuery]) -
     )
     page = found[: query.limit]
     following = str(page[-1].id) if len(found) > query.limit else None
+    audit.record(request, claims, "appointment.list", patient=query.patient, details={"count": len(page)})
     return as_json({"items": [answers.appointment(a) for a in page], "next": following})
 
 
@@ -167,7 +170,17 @@ def appointments(request: HttpRequest, query: Query[shapes.AppointmentsQuery]) -
 def appointment(request: HttpRequest, appointment_id: str, query: Query[shapes.AppointmentQuery]) -> HttpResponse:
     """One appointment. `expand=history` adds what happened to it, `expand=patient` the details given when it was booked."""
     claims = staff(request, "read")
-    found, history, sealed = queries.appointment(_id(appointment_id), clinic=claims.clinic)
+    object_ = f"appointment:{appointment_id}"
+    with own_only(request, claims, "appointment.read", object_):
+        found, history, sealed = queries.appointment(_id(appointment_id), clinic=claims.clinic)
+    audit.record(
+        request,
+        claims,
+        "appointment.read",
+        object=object_,
+        patient=found.patient_id or "",
+        details={"expand": query.expand},
+    )
     answer = answers.appointment(found)
     if "history" in query.expand:
         answer["history"] = history
@@ -187,9 +200,10 @@ def appointment(request: HttpRequest, appointment_id: str, query: Query[shapes.A
 def reschedule(request: HttpRequest, appointment_id: str, body: shapes.RescheduleIn) -> HttpResponse:
     """Moves an appointment to another slot; when that is refused the old time stays."""
     claims = staff(request, "book")
-    known, actor = _id(appointment_id), Actor(claims.subject, claims.clinic)
+    known, actor = _id(appointment_id), actor_of(request, claims)
     mine = once(request, actor)
-    done, _ = _taken(parse(body.slot), lambda offer: bookings.reschedule(known, offer, by="clinic", actor=actor, once=mine))
+    with own_only(request, claims, "appointment.rescheduled", f"appointment:{known}"):
+        done, _ = _taken(parse(body.slot), lambda offer: bookings.reschedule(known, offer, by="clinic", actor=actor, once=mine))
     return answers.written(answers.appointment(done.appointment), replayed=done.replayed)
 
 
@@ -201,8 +215,9 @@ def reschedule(request: HttpRequest, appointment_id: str, body: shapes.Reschedul
 def cancel(request: HttpRequest, appointment_id: str, body: shapes.CancelIn) -> HttpResponse:
     """Cancels an appointment, for the patient (who must keep the notice) or the clinic."""
     claims = staff(request, "book")
-    actor = Actor(claims.subject, claims.clinic)
-    done = bookings.cancel(_id(appointment_id), reason=body.reason, by=body.by, actor=actor, once=once(request, actor))
+    actor = actor_of(request, claims)
+    with own_only(request, claims, "appointment.cancelled", f"appointment:{appointment_id}"):
+        done = bookings.cancel(_id(appointment_id), reason=body.reason, by=body.by, actor=actor, once=once(request, actor))
     return answers.written(answers.appointment(done.appointment), replayed=done.replayed)
 
 
@@ -219,8 +234,9 @@ def move(
 ) -> HttpResponse:
     """One step of the visit."""
     claims = staff(request, "book")
-    actor = Actor(claims.subject, claims.clinic)
-    done = bookings.move(_id(appointment_id), move, actor=actor, once=once(request, actor))
+    actor = actor_of(request, claims)
+    with own_only(request, claims, MOVES[move].event, f"appointment:{appointment_id}"):
+        done = bookings.move(_id(appointment_id), move, actor=actor, once=once(request, actor))
     return answers.written(answers.appointment(done.appointment), replayed=done.replayed)
 
 
@@ -236,6 +252,9 @@ def snapshot(request: HttpRequest, calendar: str, query: Query[shapes.RangeQuery
     asked = request.headers.get("If-None-Match", "")
     if etag in asked or asked == "*":
         return HttpResponse(status=304, headers={"ETag": etag})
+    # Times alone are nobody's data, so polls of `changes` leave no entry; an id of a patient is.
+    if patients := sum(a.patient_id is not None for a in found.appointments):
+        audit.record(request, claims, "calendar.read", object=f"calendar:{found.calendar.uid}", details={"patients": patients})
     response = as_json(answers.snapshot(found))
     response["ETag"] = etag
     return response
@@ -275,7 +294,7 @@ def add_exception(request: HttpRequest, calendar: str, body: shapes.ExceptionIn)
     added = openings.add_exception(
         rules.id,
         OpeningException(during, body.open, body.capacity, visit_type),
-        once=once(request, Actor(claims.subject, claims.clinic)),
+        once=once(request, actor_of(request, claims)),
     )
     given = {"open": body.open, "capacity": body.capacity}
     answer = {"id": str(added.uid), **answers.interval(during), **given, "version": added.version}
