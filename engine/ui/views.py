@@ -14,16 +14,29 @@ from django.views.decorators.csrf import csrf_protect, ensure_csrf_cookie
 from django.views.decorators.http import require_POST, require_safe
 from redis import RedisError
 
-from apps.kernel import revocations
+from apps.kernel import auditor, revocations
+from apps.kernel.callers import denied
 from apps.kernel.problems import NotFound
 from apps.kernel.redis import connect
 from apps.kernel.revocations import watched
 from apps.kernel.tokens import SESSION_COOKIE, Claims, TokenRefused, Verifier, sign
 from engine import queries
 
-DEMO_ROLES = {"practitioner": "Practitioner", "front_desk": "Front desk", "clinic_admin": "Clinic administrator"}
-DOCUMENTS = {"engine": "Appointments"}
-"""The services whose API documents can be read, by their part of the address."""
+DEMO_ROLES = {
+    "practitioner": "Practitioner",
+    "front_desk": "Front desk",
+    "clinic_admin": "Clinic administrator",
+    "auditor": "Auditor",
+}
+SERVICES = {
+    "engine": "Appointments",
+    "auth": "Sign-in and accounts",
+    "records": "Patient records",
+    "billing": "Billing",
+    "notifications": "Notifications",
+}
+"""The services by their part of the address."""
+_EXAMPLES = Path(__file__).parents[2] / "tests/data/events"
 _DEMO_SESSION_S = 12 * 3600
 _REVOKE_WITHIN_S = 0.5
 _OURS_ONLY = "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -79,10 +92,31 @@ def booking(request: HttpRequest, clinic: str) -> HttpResponse:
 @_page(_DOCS_POLICY)
 @require_safe
 def docs(request: HttpRequest) -> HttpResponse:
-    service = request.GET.get("service", next(iter(DOCUMENTS)))
-    if service not in DOCUMENTS:
+    service = request.GET.get("service", next(iter(SERVICES)))
+    if service not in SERVICES:
         return _missing(request)
-    return render(request, "docs.html", {"service": service, "documents": DOCUMENTS})
+    return render(request, "docs.html", {"service": service, "name": SERVICES[service], "documents": SERVICES})
+
+
+@_page()
+@require_safe
+def events(request: HttpRequest) -> HttpResponse:
+    """The facts that services tell each other, each with its golden example."""
+    return render(request, "events.html", {"producers": _examples(), "documents": SERVICES})
+
+
+@_page()
+@require_safe
+@ensure_csrf_cookie
+def audit_log(request: HttpRequest) -> HttpResponse:
+    """The auditor's page; who else comes is told why not, and the attempt is noted."""
+    session = _session(request)
+    if session is None:
+        return redirect("/")
+    may = session.role in auditor.PERMISSIONS["audit.read"]
+    if not may:
+        denied(request, session, "audit.read")
+    return render(request, "audit.html", {"session": session, "may": may, "services": SERVICES}, status=200 if may else 403)
 
 
 @_page()
@@ -114,6 +148,16 @@ def demo_sign_out(request: HttpRequest) -> HttpResponse:
     response = redirect("/")
     response.delete_cookie(SESSION_COOKIE, samesite="Lax")
     return response
+
+
+@cache
+def _examples() -> dict[str, dict[str, str]]:
+    """Producer → type → the example as it is on the wire."""
+    return {
+        SERVICES[folder.name]: {file.stem: file.read_text() for file in sorted(folder.glob("*.json"))}
+        for folder in sorted(_EXAMPLES.iterdir())
+        if folder.is_dir()
+    }
 
 
 def _missing(request: HttpRequest) -> HttpResponse:
