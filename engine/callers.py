@@ -3,6 +3,8 @@
 import base64
 import binascii
 import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from hashlib import blake2b
 from uuid import UUID
@@ -10,7 +12,8 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpRequest
 
-from apps.kernel.callers import allowed, claims_of, fingerprint, idempotency_key, limited
+from apps.kernel import audit
+from apps.kernel.callers import allowed, claims_of, denied, fingerprint, idempotency_key, limited
 from apps.kernel.http import client_address
 from apps.kernel.limits import Limit
 from apps.kernel.problems import Forbidden, NotFound
@@ -42,10 +45,27 @@ def anybody(request: HttpRequest, limit: Limit) -> Actor:
     claims = claims_of(request)
     if claims is None:
         limited(limit, client_address(request))
-        return Actor("public")
-    if claims.role not in PERMISSIONS["read" if limit is PUBLIC_READ else "book"]:
+        return Actor("public", origin=audit.origin(request, "public"))
+    action = "read" if limit is PUBLIC_READ else "book"
+    if claims.role not in PERMISSIONS[action]:
+        denied(request, claims, action)
         raise Forbidden()
-    return Actor(claims.subject, claims.clinic)
+    return actor_of(request, claims)
+
+
+def actor_of(request: HttpRequest, claims: Claims) -> Actor:
+    """Staff or a program, as the writes know them."""
+    return Actor(claims.subject, claims.clinic, audit.origin(request, claims))
+
+
+@contextmanager
+def own_only(request: HttpRequest, claims: Claims, action: str, object: str) -> Iterator[None]:  # noqa: A002
+    """Around what staff do to one object: when it is not found, be it another clinic's or nobody's, the audit log has the try."""
+    try:
+        yield
+    except NotFound:
+        denied(request, claims, action, object=object)
+        raise
 
 
 def holder(request: HttpRequest, hold: UUID) -> Actor:

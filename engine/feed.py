@@ -40,7 +40,7 @@ JOIN engine_appointment a ON a.id = o.appointment_id
 JOIN engine_clinic k ON k.id = a.clinic_id
 JOIN engine_calendar c ON c.id = a.calendar_id
 WHERE (o.txid, o.calendar_id, o.version) > (%s::text::xid8, %s, %s) AND o.txid < pg_snapshot_xmin(pg_current_snapshot())
-      AND o.type = ANY(%s)
+      AND o.type = ANY(%s) AND (o.type <> 'appointment.cancelled' OR a.history @> '[{"event": "appointment.booked"}]')
       AND NOT EXISTS (SELECT FROM engine_outboxevent p
                       WHERE p.txid = o.txid AND p.appointment_id = o.appointment_id AND p.calendar_id < o.calendar_id)
 ORDER BY o.txid, o.calendar_id, o.version LIMIT %s

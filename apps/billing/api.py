@@ -15,7 +15,7 @@ from apps.billing.errors import PriceExists
 from apps.billing.models import Charge, Claim, Invoice, Payment, Policy, Price, Profile, Refund
 from apps.billing.permissions import PERMISSIONS
 from apps.billing.providers import environment, provider
-from apps.kernel import audit
+from apps.kernel import audit, auditor
 from apps.kernel.api import PROBLEMS, Api, as_json
 from apps.kernel.callers import allowed
 from apps.kernel.ids import as_id
@@ -31,6 +31,7 @@ api = Api(
     description="Prices, charges, invoices, payments and claims. Errors are problem details (RFC 9457) with a stable `code`.",
     namespace="billing",
 )
+auditor.routes(api)
 
 
 # --- what a clinic sets -------------------------------------------------------------------------------------------------

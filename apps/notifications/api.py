@@ -8,7 +8,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from ninja import Query
 
-from apps.kernel import audit
+from apps.kernel import audit, auditor
 from apps.kernel.api import PROBLEMS, Api, as_json
 from apps.kernel.callers import allowed
 from apps.kernel.ids import as_id
@@ -25,6 +25,7 @@ api = Api(
     description="What patients are told and when. Errors are problem details (RFC 9457) with a stable `code`.",
     namespace="notifications",
 )
+auditor.routes(api)
 
 
 @api.get("/policy", response={200: shapes.PolicyOut, PROBLEMS: ProblemOut}, tags=["policy"])

@@ -68,6 +68,7 @@ def test_every_address_of_the_contract_is_documented(http: Client, practice: Pra
         "/calendars/{calendar}/hours": {"put"},
         "/calendars/{calendar}/exceptions": {"post"},
         "/calendars/{calendar}/exceptions/{exception}": {"delete"},
+        "/audit": {"get"},
     }
 
 

@@ -8,10 +8,11 @@ from django.test import override_settings
 from pydantic import SecretStr
 
 from apps.billing.providers import provider
-from tests.integration.billing import records_server, stripe_server
+from apps.local import stripe_server
+from apps.local.stripe_server import Ledger
+from tests.integration.billing import records_server
 from tests.integration.billing.practice import PERSON, Practice
 from tests.integration.billing.records_server import Records
-from tests.integration.billing.stripe_server import Ledger
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from apps.billing.models import Charge, Invoice, Payment, Policy, Price
 from apps.billing.providers import provider
 from apps.kernel.events import Event
 from apps.kernel.tokens import sign
+from apps.local.stripe_server import Ledger, signature
 from tests.integration.billing.records_server import Records
-from tests.integration.billing.stripe_server import Ledger, signature
 
 Done = TypeVar("Done")
 

@@ -1,7 +1,7 @@
 """A small server that speaks Stripe's protocol over real HTTP: checkout sessions, refunds, idempotency, signed webhooks.
 
-Written from Stripe's documentation and without its library, so that it checks ours. Also a program, for the demo:
-`python -m tests.integration.billing.stripe_server --port 12111 --webhook http://…/webhooks/stripe --secret whsec_…`
+For the demo, where no money moves, and for the tests. Written from Stripe's documentation and without its library, so that
+it checks ours. `python -m apps.local.stripe_server --port 12111 --webhook http://…/webhooks/stripe --secret whsec_…`
 """
 
 import argparse
@@ -55,7 +55,7 @@ class Ledger:
     """What the provider knows. `faults` are statuses to answer next *after* the work is done: 0 drops the connection."""
 
     webhook: str = ""
-    secret: str = "whsec_test"
+    secret: str = "whsec_test"  # noqa: S105 - of tests and the demo
     key: str = "sk_test_local"
     refund_status: str = "succeeded"
     sessions: dict[str, Json] = field(default_factory=dict)
