@@ -1,5 +1,7 @@
 """Who may do what in the engine: staff, programs, the public, and whoever holds a hold. Everything else is denied."""
 
+import base64
+import binascii
 import hmac
 from functools import cache
 from hashlib import blake2b
@@ -19,7 +21,6 @@ STAFF = frozenset({"practitioner", "front_desk", "clinic_admin", "program"})
 PERMISSIONS = {
     "read": STAFF | {"billing", "auditor"},
     "book": STAFF,
-    "read_patient": STAFF,
     "configure": frozenset({"practitioner", "clinic_admin", "program"}),
 }
 """Which roles may do what. Everything else is denied."""
@@ -28,6 +29,7 @@ PUBLIC_READ = Limit("read", requests=300, seconds=60)
 PUBLIC_WRITE = Limit("write", requests=60, seconds=60)
 
 _SECRET_KEY = 20
+_ID = _MAC = 16
 
 
 def staff(request: HttpRequest, action: str) -> Claims:
@@ -58,12 +60,35 @@ def holder(request: HttpRequest, hold: UUID) -> Actor:
 
 def hold_secret(hold: UUID) -> str:
     """What proves that somebody made this hold. Derived, so that it is stored nowhere."""
-    return blake2b(hold.bytes, key=_hold_key(), digest_size=20).hexdigest()
+    return blake2b(hold.bytes, key=_key(b"hold-secret"), digest_size=20).hexdigest()
+
+
+def managed(request: HttpRequest, token: str, limit: Limit) -> UUID:
+    """The appointment whose patient's link this is. Raises NotFound, RateLimited."""
+    limited(limit, client_address(request))
+    try:
+        known = base64.urlsafe_b64decode(token.encode("ascii") + b"=")
+    except (binascii.Error, UnicodeEncodeError):
+        known = b""
+    # Compared as it was spelt: the last character carries unused bits, and only one spelling is ours.
+    if len(known) != _ID + _MAC or not hmac.compare_digest(_manage_token(UUID(bytes=known[:_ID])), token):
+        raise NotFound()
+    return UUID(bytes=known[:_ID])
+
+
+def manage_url(appointment: UUID) -> str:
+    """The address of the patient's own page. Who has it may see, move and cancel the visit; it is derived, and stored nowhere."""
+    return f"{settings.ENV.public_url}/manage/{_manage_token(appointment)}/"
+
+
+def _manage_token(appointment: UUID) -> str:
+    mac = blake2b(appointment.bytes, key=_key(b"manage-link"), digest_size=_MAC).digest()
+    return base64.urlsafe_b64encode(appointment.bytes + mac).decode().rstrip("=")
 
 
 @cache
-def _hold_key() -> bytes:
-    return blake2b(settings.SECRET_KEY.encode(), digest_size=32, person=b"hold-secret").digest()
+def _key(purpose: bytes) -> bytes:
+    return blake2b(settings.SECRET_KEY.encode(), digest_size=32, person=purpose).digest()
 
 
 def once(request: HttpRequest, actor: Actor) -> Once | None:

@@ -1,12 +1,11 @@
 """What the processes of one machine are told: their secrets, their addresses, and ports nobody else has."""
 
-import base64
 import importlib.util
 import json
 import os
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,6 +16,14 @@ from apps.kernel.tokens import private_key, public_jwk
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("engine", "auth", "records", "billing", "notifications")
+OWNED = {
+    **{f"DATABASE_URL_{name.upper()}": (name,) for name in SERVICES},
+    **{f"SERVICE_KEY_FILE_{name.upper()}": (name,) for name in SERVICES},
+    "SEALING_KEY_FILE": ("records",),
+    "KMS_URL": ("records",),
+    "TOKEN_SIGNING_KEY_FILE": ("auth",),
+}
+"""Variables that are told to their owners alone: what another process does not have, it cannot lose."""
 # Below 32768 lie no ephemeral ports, so no outgoing connection can take a port between choosing and binding it.
 _PORTS = range(10_000, 32_768)
 
@@ -94,7 +101,6 @@ def keys(data: Path) -> dict[str, str]:
         **_sealing_keys(folder),
         "KMS_URL": f"file://{folder / 'kms-keys.json'}",
         "SECRET_KEY": secret(folder / "secret-key"),
-        "PATIENT_DETAILS_KEY": secret(folder / "patient-details-key", make=_key_of_32_bytes),
         "TOKEN_SIGNING_KEY_FILE": str(signing_key),
         "TOKEN_JWKS_FILE": str(public_keys),
     }
@@ -111,6 +117,11 @@ def variables(data: Path, *, port: int, demo: bool, limits: bool) -> dict[str, s
         "PYTHONUNBUFFERED": "1",
         "PYTHONTZPATH": "",  # time zones come from the locked tzdata, the same on every machine
     }
+
+
+def own(told: Mapping[str, str], *, project: str) -> dict[str, str]:
+    """The variables that a process of `project` may have; of no project, those that nobody owns."""
+    return {name: value for name, value in told.items() if project in OWNED.get(name, (project,))}
 
 
 def _service_keys(folder: Path) -> dict[str, str]:
@@ -150,7 +161,3 @@ def _signing_key() -> str:
         .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         .decode()
     )
-
-
-def _key_of_32_bytes() -> str:
-    return base64.b64encode(secrets.token_bytes(32)).decode()

@@ -6,5 +6,6 @@ urlpatterns = [
     path("", views.start),
     path("calendar/", views.calendar),
     path("book/<slug:clinic>/", views.booking),
+    path("manage/<str:token>/", views.manage),
     path("api/docs/", views.docs),
 ]

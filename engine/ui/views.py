@@ -15,7 +15,9 @@ from apps.kernel.problems import NotFound
 from apps.kernel.revocations import watched
 from apps.kernel.tokens import SESSION_COOKIE, Claims, TokenRefused, Verifier
 from engine import queries
+from engine.callers import PUBLIC_READ, managed
 
+LANGUAGES = ("en", "es")
 DOCUMENTS = {"engine": "Appointments"}
 """The services whose API documents can be read, by their part of the address."""
 _OURS_ONLY = "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -70,6 +72,19 @@ def booking(request: HttpRequest, clinic: str) -> HttpResponse:
         return _missing(request)
 
 
+@_page()
+@require_safe
+def manage(request: HttpRequest, token: str) -> HttpResponse:
+    """Whose link this is, the page asks for itself; a link that opens nothing is told so at once."""
+    try:
+        queries.managed(managed(request, token, PUBLIC_READ))
+    except NotFound:
+        return _missing(request)
+    response = render(request, "manage.html", {"language": _language(request)})
+    response["Referrer-Policy"] = "no-referrer"
+    return response
+
+
 @_page(_DOCS_POLICY)
 @require_safe
 def docs(request: HttpRequest) -> HttpResponse:
@@ -77,6 +92,12 @@ def docs(request: HttpRequest) -> HttpResponse:
     if service not in DOCUMENTS:
         return _missing(request)
     return render(request, "docs.html", {"service": service, "documents": DOCUMENTS})
+
+
+def _language(request: HttpRequest) -> str:
+    """Of those that we speak, the one that the browser names first."""
+    named = (part.strip()[:2].lower() for part in request.headers.get("Accept-Language", "").split(","))
+    return next((name for name in named if name in LANGUAGES), LANGUAGES[0])
 
 
 def _missing(request: HttpRequest) -> HttpResponse:

@@ -21,6 +21,7 @@ HEARTBEAT_S = 3
 ENVIRON = {name: os.environ[name] for name in ("PATH", "HOME", "HEALTHFLOW_VENV") if name in os.environ}
 ENVIRON["HEARTBEAT_S"] = str(HEARTBEAT_S)
 API = "/api/engine/v1"
+NAMES = "/api/records/v1/appointments/patients"
 PATIENT = {"name": "Test Patient", "email": "patient@example.org", "phone": "212 555 0100", "date_of_birth": "1980-02-03"}
 
 Json = dict[str, Any]
