@@ -1,14 +1,16 @@
-"""The HTTP API of auth, /api/auth/v1: one's own session, and the members of a clinic for its administrators."""
+"""The HTTP API of auth, /api/auth/v1: one's own session, the members and programs of a clinic, and OAuth 2 for programs."""
 
-from datetime import UTC
+import hashlib
+from datetime import UTC, datetime
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from ninja import Query
 
-from apps.auth import people, queries, sessions, shapes
-from apps.auth.models import Membership, Session
+from apps.auth import grants, keys, people, programs, queries, sessions, shapes
+from apps.auth.models import Membership, Program, Session
 from apps.auth.permissions import PERMISSIONS
+from apps.auth.settings import ENV
 from apps.auth.ui import page as pages
 from apps.kernel import auditor
 from apps.kernel.api import PROBLEMS, Api, as_json
@@ -17,6 +19,7 @@ from apps.kernel.ids import as_id
 from apps.kernel.once import once
 from apps.kernel.problems import NotFound, SecondFactorRequired, Unauthenticated
 from apps.kernel.shapes import ProblemOut
+from apps.kernel.tokens import Claims
 
 api = Api(
     title="HealthFlow accounts",
@@ -24,6 +27,9 @@ api = Api(
     namespace="auth",
 )
 auditor.routes(api)
+
+# RFC 6749 has errors of its own for what a client did; the rest is as everywhere.
+_REFUSED, _OTHER = frozenset({400, 401}), PROBLEMS - {401, 403, 404, 409, 410, 422}
 
 
 # --- one's own session ------------------------------------------------------------------------------------------------
@@ -36,7 +42,6 @@ def session(request: HttpRequest) -> HttpResponse:
     membership = Membership.objects.filter(person=found.person, clinic=found.clinic).first()
     if membership is None:
         raise Unauthenticated("The session is not valid, or has ended.")
-    expires_at = (found.created_at + sessions.LONGEST).astimezone(UTC)
     return as_json(
         {
             "name": found.person.name,
@@ -46,7 +51,7 @@ def session(request: HttpRequest) -> HttpResponse:
             "role": membership.role,
             "calendar": membership.calendar,
             "idle_s": found.clinic.idle_minutes * 60,
-            "expires_at": expires_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "expires_at": _text(found.created_at + sessions.LONGEST),
         }
     )
 
@@ -112,7 +117,7 @@ def invite(request: HttpRequest, body: shapes.InvitationIn) -> HttpResponse:
         made = people.invite(request, claims, email=body.email, name=body.name, role=body.role, calendar=body.calendar)
         return as_json({"id": str(made.id), "email": made.email, "role": made.role}, status=201)
 
-    return once(request, f"{claims.clinic}:{claims.subject}", run)
+    return once(request, _who(claims), run)
 
 
 def _found(member_id: str, *, clinic: str) -> Membership:
@@ -132,3 +137,93 @@ def _member(membership: Membership) -> dict[str, object]:
         "calendar": membership.calendar,
         "active": membership.person.is_active,
     }
+
+
+# --- programs and apps ------------------------------------------------------------------------------------------------
+
+
+@api.get("/programs", response={200: shapes.ProgramsOut, PROBLEMS: ProblemOut}, tags=["programs"])
+def list_programs(request: HttpRequest, query: Query[shapes.ProgramsQuery]) -> HttpResponse:
+    """The programs of the clinic, and the apps through which its staff work; also those that were disabled."""
+    claims = allowed(request, PERMISSIONS, "read_programs")
+    found = queries.programs(claims.clinic, after=as_id(query.cursor), limit=query.limit)
+    following = str(found[-1].id) if len(found) == query.limit else None
+    return as_json({"items": [_program(one) for one in found], "next": following})
+
+
+@api.post("/programs", response={201: shapes.NewProgramOut, PROBLEMS: ProblemOut}, tags=["programs"])
+def make_program(request: HttpRequest, body: shapes.ProgramIn) -> HttpResponse:
+    """Lets a program into the clinic. Its secret is in this answer and nowhere else."""
+    claims = allowed(request, PERMISSIONS, "manage_programs")
+
+    def run() -> HttpResponse:
+        made = programs.make(request, claims, clinic=claims.clinic, name=body.name, redirect_uris=body.redirect_uris)
+        return as_json({**_program(made.program), "client_secret": made.secret}, status=201)
+
+    return once(request, _who(claims), run)
+
+
+@api.post("/programs/{program_id}/secret", response={200: shapes.NewProgramOut, PROBLEMS: ProblemOut}, tags=["programs"])
+def new_program_secret(request: HttpRequest, program_id: str) -> HttpResponse:
+    """Another secret. The old one is void at once, its tokens within 5 s."""
+    claims = allowed(request, PERMISSIONS, "manage_programs")
+
+    def run() -> HttpResponse:
+        made = programs.new_secret_for(request, claims, as_id(program_id))
+        return as_json({**_program(made.program), "client_secret": made.secret})
+
+    return once(request, _who(claims), run)
+
+
+@api.delete("/programs/{program_id}", response={204: None, PROBLEMS: ProblemOut}, tags=["programs"])
+def disable_program(request: HttpRequest, program_id: str) -> HttpResponse:
+    """Ends it for good, with all its tokens within 5 s. It stays in the list."""
+    claims = allowed(request, PERMISSIONS, "manage_programs")
+    with transaction.atomic():
+        programs.disable(request, claims, as_id(program_id))
+    return HttpResponse(status=204)
+
+
+@api.post("/token", response={200: shapes.TokenOut, _REFUSED: shapes.RefusedOut, _OTHER: ProblemOut}, tags=["oauth"])
+def token(request: HttpRequest) -> HttpResponse:
+    """A token for a program (client credentials) or an app (code with PKCE, refresh token), as a form (RFC 6749)."""
+    return grants.token(request)
+
+
+@api.post("/revoke", response={200: None, _REFUSED: shapes.RefusedOut, _OTHER: ProblemOut}, tags=["oauth"])
+def revoke(request: HttpRequest) -> HttpResponse:
+    """An app gives back what it was allowed, by a refresh token (RFC 7009)."""
+    return grants.revoke(request)
+
+
+@api.get("/jwks.json", response={200: shapes.KeysOut}, tags=["oauth"])
+def public_keys(request: HttpRequest) -> HttpResponse:
+    """The public keys of access tokens. A new key is here for two minutes before it signs; the answer is good for one."""
+    response = as_json({"keys": keys.public(ENV.token_jwks_file)})
+    response["Cache-Control"] = "public, max-age=60"
+    response["ETag"] = f'"{hashlib.sha256(response.content).hexdigest()[:32]}"'
+    if request.headers.get("If-None-Match") == response["ETag"]:
+        response.status_code, response.content = 304, b""
+    return response
+
+
+def _program(program: Program) -> dict[str, object]:
+    client = program.application
+    return {
+        "id": str(program.id),
+        "name": client.name,
+        "client_id": client.client_id,
+        "kind": "app" if client.redirect_uris else "program",
+        "redirect_uris": client.redirect_uris.split(),
+        "created_at": _text(program.created_at),
+        "created_by": program.created_by,
+        "disabled_at": _text(program.disabled_at) if program.disabled_at else None,
+    }
+
+
+def _who(claims: Claims) -> str:
+    return f"{claims.clinic}:{claims.subject}"
+
+
+def _text(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -194,3 +194,30 @@ class NewDeviceNotice(Letter):
 
     class Meta(Letter.Meta):
         pass
+
+
+# --- programs and rights that ended -----------------------------------------------------------------------------------
+
+
+class Program(models.Model):
+    """What signs in to one clinic by OAuth 2 instead of a person: a program of its own, or an app through which its staff work.
+
+    `application` is django-oauth-toolkit's record of the client: its id, the digest of its secret, its redirect addresses.
+    """
+
+    id = models.UUIDField(primary_key=True, db_default=_NEW_ID)
+    application = models.OneToOneField("oauth2_provider.Application", models.CASCADE, related_name="program")
+    clinic = models.ForeignKey(Clinic, models.CASCADE, related_name="programs")
+    created_at = models.DateTimeField(db_default=Now())
+    created_by = models.CharField(max_length=80)
+    disabled_at = models.DateTimeField(null=True)
+
+
+class Revocation(models.Model):
+    """An entry of `apps.kernel.revocations`, and the second (since 1970) until which tokens are void by it."""
+
+    entry = models.CharField(primary_key=True, max_length=200)
+    until = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["until"], name="revocations_by_age")]

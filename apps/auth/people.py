@@ -1,13 +1,11 @@
 """Who works where: invitations, memberships, passwords. Each write is one transaction with its fact and its audit entry."""
 
-from functools import partial
-
 from django.contrib.auth.password_validation import validate_password
 from django.db import transaction
 from django.db.models.functions import Now
 from django.http import HttpRequest
 
-from apps.auth import factors, sessions
+from apps.auth import factors, programs, rights, sessions
 from apps.auth.models import Clinic, Invitation, KnownDevice, Membership, PasswordReset, Person, Role, Session
 from apps.auth.words import normal_email
 from apps.kernel import audit, events, revocations
@@ -89,7 +87,8 @@ def set_active(person: Person, *, active: bool) -> None:
         Person.objects.filter(id=person.id).update(is_active=active)
         if not active:
             sessions.end(Session.objects.filter(person=person), reason="disabled")
-            transaction.on_commit(partial(sessions.void, [revocations.subject(str(person.id))]))
+            programs.end_grants_of(person.id)
+            rights.end(revocations.subject(str(person.id)))
         audit.record(None, "system", "person.enable" if active else "person.disable", object=f"person:{person.id}")
 
 
@@ -98,17 +97,22 @@ def forget_factors(person: Person) -> None:
     with transaction.atomic():
         factors.forget_all(person.id)
         sessions.end(Session.objects.filter(person=person), reason="factors forgotten")
+        programs.end_grants_of(person.id)
         audit.record(None, "system", "factor.forget", object=f"person:{person.id}")
 
 
 def set_password(request: HttpRequest, person: Person, password: str, *, keep: Session | None = None) -> None:
-    """A new password; ends every session but `keep`, and no browser is known any more. Raises ValidationError."""
+    """A new password; ends every session but `keep` and every app's permission, and no browser is known any more.
+
+    Raises ValidationError.
+    """
     validate_password(password, person)
     with transaction.atomic():
         person.set_password(password)
         person.save(update_fields=["password"])
         own = Session.objects.filter(person=person)
         sessions.end(own.exclude(id=keep.id) if keep else own, reason="password changed")
+        programs.end_grants_of(person.id)
         KnownDevice.objects.filter(person=person).delete()
         action = "password.change" if keep else "password.reset"
         audit.record(request, str(person.id), action, object=f"person:{person.id}", clinic=keep.clinic_id if keep else "")
@@ -138,8 +142,10 @@ def _keep_an_administrator(membership: Membership) -> None:
 
 def _end_there(membership: Membership) -> None:
     person, clinic = str(membership.person_id), membership.clinic_id
+    list(Membership.objects.select_for_update().filter(id=membership.id))  # an app's next token waits, see oauth.Validator
     sessions.end(Session.objects.filter(person=membership.person_id, clinic=clinic), reason="role changed")
-    transaction.on_commit(partial(sessions.void, [revocations.member(person, clinic=clinic)]))
+    programs.end_grants_of(membership.person_id, clinic=clinic)
+    rights.end(revocations.member(person, clinic=clinic))
 
 
 def _tell(request: HttpRequest | None, who: Who, fact: str, membership: Membership) -> None:

@@ -5,4 +5,6 @@ from apps.kernel.callers import Permissions
 PERMISSIONS: Permissions = {
     "read_members": frozenset({"clinic_admin", "auditor"}),
     "manage_members": frozenset({"clinic_admin"}),
+    "read_programs": frozenset({"clinic_admin", "auditor"}),
+    "manage_programs": frozenset({"clinic_admin"}),
 }

@@ -1,11 +1,11 @@
-"""What is read: one's own sessions and clinics, and the members of a clinic."""
+"""What is read: one's own sessions and clinics, and the members and programs of a clinic."""
 
 from uuid import UUID
 
 from django.db.models import QuerySet
 
 from apps.auth import sessions
-from apps.auth.models import Membership, Session
+from apps.auth.models import Membership, Program, Session
 
 
 def open_sessions(person: UUID) -> QuerySet[Session]:
@@ -25,3 +25,9 @@ def members(clinic: str, *, after: UUID | None, limit: int) -> list[Membership]:
 
 def member(key: UUID | None, *, clinic: str) -> Membership | None:
     return Membership.objects.filter(id=key, clinic_id=clinic).select_related("person").first() if key else None
+
+
+def programs(clinic: str, *, after: UUID | None, limit: int) -> list[Program]:
+    """A page of a clinic's programs and apps, with their clients; disabled ones too."""
+    found = Program.objects.filter(clinic_id=clinic).select_related("application").order_by("id")
+    return list((found.filter(id__gt=after) if after else found)[:limit])

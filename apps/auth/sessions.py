@@ -1,27 +1,23 @@
 """Sessions: begun by a password, opened by a second factor, kept alive by what is done in them, ended in the database.
 
 The database is the truth. An access token is good for 5 minutes at most and never outlives its session's rights; what ends a
-session also voids its tokens everywhere by way of Redis (`apps.kernel.revocations`), at once if Redis answers, else at the next
-tick that tells it again.
+session also voids its tokens everywhere (`rights.py`).
 """
 
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import BooleanField, DurationField, ExpressionWrapper, F, Q, QuerySet, Value
 from django.db.models.functions import Least, Now
-from redis import Redis, RedisError
 
-from apps.auth import access
+from apps.auth import rights
 from apps.auth.models import Membership, Person, Session
+from apps.auth.settings import ENV
 from apps.auth.words import digest, new_secret
 from apps.kernel import revocations
-from apps.kernel.redis import connect
-from apps.kernel.tokens import Claims
+from apps.kernel.tokens import Claims, sign
 
 LONGEST = timedelta(hours=12)
 HALF_WAY = timedelta(minutes=10)
@@ -29,8 +25,6 @@ HALF_WAY = timedelta(minutes=10)
 FRESH = timedelta(minutes=10)
 """So long after a second factor its owner may change factors and the password."""
 TOKEN_S = 300
-_TELL_AGAIN = timedelta(seconds=TOKEN_S + 60)
-_REDIS_TIMEOUT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +95,19 @@ def renew(session: Session, *, active: bool) -> Access | None:
         Session.objects.filter(id=session.id).update(**seen)
         left = living().get(id=session.id).left  # type: ignore[attr-defined] # annotated
         seconds = max(1, min(TOKEN_S, int(left.total_seconds())))
-        return Access(access.token(session, membership, seconds=seconds), seconds)
+        return Access(_token(session, membership, seconds=seconds), seconds)
+
+
+def _token(session: Session, membership: Membership, *, seconds: int) -> str:
+    return sign(
+        ENV.token_signing_key_file,
+        subject=str(session.person_id),
+        clinic=session.clinic_id,
+        role=membership.role,
+        seconds=seconds,
+        calendar=membership.calendar,
+        token_id=str(session.id),
+    )
 
 
 def claims(session: Session) -> Claims:
@@ -147,37 +153,20 @@ def living() -> QuerySet[Session]:
 
 
 def end(sessions: QuerySet[Session], *, reason: str) -> int:
-    """Ends those that have not ended yet, and after the commit their tokens; how many. Needs a transaction."""
+    """Ends those that have not ended yet, and their tokens; how many. Needs a transaction."""
     ids = list(sessions.filter(ended_at=None).order_by("id").select_for_update().values_list("id", flat=True))
     Session.objects.filter(id__in=ids).update(ended_at=Now(), end_reason=reason, challenge=None)
-    transaction.on_commit(lambda: void([revocations.session(str(key)) for key in ids]))
+    rights.end(*(revocations.session(str(key)) for key in ids))
     return len(ids)
 
 
-def void(entries: list[str]) -> None:
-    """Tells all services of entries that `revocations` made; if Redis does not answer, the next tick does."""
-    try:
-        for entry in entries:
-            revocations.revoke(_redis(), entry)
-    except RedisError:
-        return
-
-
 def end_overdue() -> int:
-    """The tick: ends sessions that nobody used, and tells Redis again of all that ended while a token may still be good."""
+    """The tick: ends sessions that nobody used."""
     with transaction.atomic():
         over = Session.objects.filter(ended_at=None).exclude(id__in=living().values("id"))
-        ended = end(over, reason="idle")
-    lately = Session.objects.filter(ended_at__gt=Now() - _TELL_AGAIN).values_list("id", flat=True)
-    void([revocations.session(str(key)) for key in lately])
-    return ended
+        return end(over, reason="idle")
 
 
 def forget() -> None:
     """Deletes sessions that ended 90 days ago; the audit log keeps what was done in them."""
     Session.objects.filter(ended_at__lt=Now() - timedelta(days=90)).delete()
-
-
-@cache
-def _redis() -> "Redis":
-    return connect(settings.ENV.redis_url.get_secret_value(), timeout_s=_REDIS_TIMEOUT_S)

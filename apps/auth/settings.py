@@ -15,7 +15,7 @@ class AuthEnvironment(ServiceEnvironment):
     database_url_auth: SecretStr
     service_key_file_auth: Path
     token_signing_key_file: Path
-    """The private key (PEM) that access tokens are signed with."""
+    """The private key (PEM) that access tokens are signed with; `keys.py` keeps the next one beside it."""
     smtp_url: SecretStr = SecretStr("smtp://127.0.0.1:1025")
     """Where mail goes; `smtps://user:password@host:port` with TLS from the start."""
     mail_from: str = "HealthFlow <no-reply@healthflow.example>"
@@ -31,6 +31,7 @@ _APPS = (
     "django_otp.plugins.otp_totp",
     "django_otp.plugins.otp_static",
     "django_otp_webauthn",
+    "oauth2_provider",
 )
 globals().update(common(ENV, name="auth", url=ENV.database_url_auth, apps=_APPS))
 MIDDLEWARE = ["apps.kernel.http.Door", "whitenoise.middleware.WhiteNoiseMiddleware"]
@@ -79,3 +80,34 @@ STATICFILES_DIRS = [_HERE / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 0
 WHITENOISE_ALLOW_ALL_ORIGINS = False
+
+OAUTH2_PROVIDER_APPLICATION_MODEL = "oauth2_provider.Application"
+OAUTH2_PROVIDER = {
+    "OAUTH2_VALIDATOR_CLASS": "apps.auth.oauth.Validator",
+    "ACCESS_TOKEN_GENERATOR": "apps.auth.oauth.access_token",
+    # Named, or the toolkit would take the other one for both.
+    "REFRESH_TOKEN_GENERATOR": "oauthlib.oauth2.rfc6749.tokens.random_token_generator",
+    "ACCESS_TOKEN_EXPIRE_SECONDS": 300,  # oauth.TOKEN_S
+    "REFRESH_TOKEN_EXPIRE_SECONDS": 3600,  # oauth.IDLE_S
+    "ROTATE_REFRESH_TOKEN": True,
+    "REFRESH_TOKEN_REUSE_PROTECTION": True,
+    "PKCE_REQUIRED": True,
+    "SCOPES": {"clinic": "What the role may do in the clinic"},
+    "OIDC_ISS_ENDPOINT": ENV.public_url,
+    # RFC 9700: nothing of what it advises against.
+    **{
+        f"COMPLIANT_BCP_RFC9700_{rule}": True
+        for rule in (
+            "IMPLICIT_GRANT",
+            "PASSWORD_GRANT",
+            "PKCE_METHOD",
+            "ACCESS_TOKEN_TRANSPORT",
+            "AUTHZ_RESPONSE_ISS",
+            "TOKEN_STORAGE",
+            "REFRESH_TOKEN",
+            "REDIRECT_URI_SCHEME",
+            "REDIRECT_URI_MATCHING",
+            "PKCE_REQUIRED",
+        )
+    },
+}

@@ -1,6 +1,9 @@
 """The wire shapes of the auth API."""
 
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
 
 from apps.kernel.shapes import Answer, Closed, Email, Identifier, Limit, Name, Query
 
@@ -63,3 +66,77 @@ class InvitationOut(Answer):
     id: str
     email: str
     role: str
+
+
+def _redirect_uri(value: str) -> str:
+    """Where a browser carries an authorization code: to this very address, over TLS or on the person's own machine."""
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("not an address") from None
+    if not value.isascii() or not value.isprintable() or set(value) & set(' "<>\\^`{|}*'):
+        raise ValueError("only characters that an address may have, and no wildcard")
+    if parts.scheme != "https" and not (parts.scheme == "http" and host in ("127.0.0.1", "::1")):
+        raise ValueError("must be https, or http on 127.0.0.1 or [::1]")
+    if not host or "@" in parts.netloc or "#" in value:
+        raise ValueError("a host, no user and no fragment")
+    return value
+
+
+RedirectUri = Annotated[str, Field(max_length=500), AfterValidator(_redirect_uri)]
+
+
+class ProgramIn(Closed):
+    name: Name
+    redirect_uris: list[RedirectUri] = Field(default=[], max_length=10)
+    """With them it is an app, through which staff work after they allowed it; without, a program of its own with a secret."""
+
+
+class ProgramOut(Answer):
+    id: str
+    name: str
+    client_id: str
+    kind: Literal["program", "app"]
+    redirect_uris: list[str]
+    created_at: str
+    created_by: str
+    disabled_at: str | None
+
+
+class NewProgramOut(ProgramOut):
+    client_secret: str
+    """Only here, and only now. Empty for an app."""
+
+
+class ProgramsOut(Answer):
+    items: list[ProgramOut]
+    next: str | None
+
+
+class ProgramsQuery(Query):
+    limit: Limit = 100
+    cursor: Identifier = ""
+
+
+class TokenOut(Answer):
+    """RFC 6749, 5.1. `refresh_token` is for apps; it works once, and the answer has the next."""
+
+    access_token: str
+    expires_in: int
+    token_type: Literal["Bearer"]
+    scope: str
+    refresh_token: str = ""
+
+
+class RefusedOut(Answer):
+    """RFC 6749, 5.2."""
+
+    error: str
+    error_description: str = ""
+
+
+class KeysOut(Answer):
+    """RFC 7517."""
+
+    keys: list[dict[str, str]]

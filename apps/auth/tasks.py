@@ -7,16 +7,22 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "apps.auth.settings")
 django.setup()
 
-from apps.auth import letters, sessions, throttle  # noqa: E402 - Django first
+from apps.auth import letters, oauth, rights, sessions, throttle  # noqa: E402 - Django first
 from apps.kernel.tasks import celery_app  # noqa: E402
 
-app = celery_app({"auth.end_overdue": 10.0, "auth.send_letters": 2.0, "auth.forget_old": 3600.0})
+app = celery_app({"auth.end_overdue": 10.0, "auth.tell_again": 2.0, "auth.send_letters": 2.0, "auth.forget_old": 3600.0})
 
 
 @app.task(name="auth.end_overdue")
 def end_overdue() -> int:
-    """Ends sessions that nobody used, and tells Redis again of those that ended lately; how many ended."""
+    """Ends sessions that nobody used; how many ended."""
     return sessions.end_overdue()
+
+
+@app.task(name="auth.tell_again")
+def tell_again() -> int:
+    """Tells Redis of revocations that it does not have; how many."""
+    return rights.tell_again()
 
 
 @app.task(name="auth.send_letters")
@@ -30,3 +36,5 @@ def forget_old() -> None:
     sessions.forget()
     letters.forget()
     throttle.forget()
+    rights.forget()
+    oauth.forget()

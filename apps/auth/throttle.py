@@ -35,6 +35,8 @@ KNOWN = Policy("known", free=10, most_s=60, forget_s=DAY_S)
 """Of one account, in one browser in which it has signed in before."""
 NETWORK = Policy("network", free=30, most_s=60, forget_s=3600)
 """Of all accounts, from one network: a clinic is one, so that the wait stays short."""
+CLIENT = Policy("client", free=10, most_s=60, forget_s=DAY_S)
+"""Of one program's secret, code or refresh token, from one network."""
 LETTER = Policy("letter", free=3, most_s=3600, forget_s=DAY_S)
 """Mails to one address that anybody can ask for."""
 

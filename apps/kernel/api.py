@@ -50,10 +50,15 @@ class Api(NinjaAPI):
             extra = [header for part, header in self._headers.items() if part in path]
             for method, operation in operations.items():
                 operation["parameters"] += [_KEY] * (method == "post") + extra
-                for status, response in operation["responses"].items():
-                    if status in PROBLEMS:
+                for response in operation["responses"].values():
+                    if _is_problem(response):
                         response["content"] = {PROBLEM_JSON: response["content"]["application/json"]}
         return schema
+
+
+def _is_problem(response: dict[str, Any]) -> bool:
+    shape: dict[str, str] = response.get("content", {}).get("application/json", {}).get("schema", {})
+    return shape.get("$ref", "").endswith("/ProblemOut")
 
 
 def as_json(answer: Any, *, status: int = 200) -> HttpResponse:

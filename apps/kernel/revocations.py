@@ -10,7 +10,7 @@ memory, until no token that it could void is good any more.
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from typing import Literal, cast
@@ -22,10 +22,11 @@ from apps.kernel.tokens import LONGEST_S, Claims
 
 REVOKED = "auth:revoked"
 EVERY_S = 2.0
-# Whoever revokes may have a clock that is behind that of who revoked last.
-_OVERLAP_S = 60
+# An entry may come late: from a clock that is behind, or told again after Redis was away. Longer than a token of 5 min is good.
+_OVERLAP_S = 600
 # Verifiers allow for clocks that differ, so that a token is good a little longer than it says.
-_KEPT_S = LONGEST_S + 60
+KEPT_S = LONGEST_S + 60
+"""So long an entry can matter."""
 _TIMEOUT_S = 0.5
 
 Reason = Literal["session ended", "clinic left"]
@@ -49,13 +50,18 @@ def session(token_id: str) -> str:
 def revoke(redis: "Redis", entry: str) -> int:
     """Voids what `entry` (made by one of the three above) says; until which second tokens are void. Raises RedisError."""
     now = int(time.time())
+    publish(redis, {entry: now})
+    return now
+
+
+def publish(redis: "Redis", entries: Mapping[str, int]) -> None:
+    """Puts entries on the list, each with the second until which tokens are void, and rings. Raises RedisError."""
     with redis.pipeline(transaction=True) as all_at_once:
-        all_at_once.zadd(REVOKED, {entry: now}, gt=True)
-        all_at_once.zremrangebyscore(REVOKED, "-inf", now - _KEPT_S)
-        all_at_once.expire(REVOKED, _KEPT_S)
+        all_at_once.zadd(REVOKED, dict(entries), gt=True)
+        all_at_once.zremrangebyscore(REVOKED, "-inf", int(time.time()) - KEPT_S)
+        all_at_once.expire(REVOKED, KEPT_S)
         all_at_once.publish(REVOKED, "")
         all_at_once.execute()
-    return now
 
 
 class Revocations:
@@ -78,7 +84,7 @@ class Revocations:
                 self._until.pop(entry.decode(), None)
                 self._until[entry.decode()] = int(until)
                 self._newest, news = max(self._newest, int(until)), True
-        while self._until and self._until[oldest := next(iter(self._until))] < time.time() - _KEPT_S:
+        while self._until and self._until[oldest := next(iter(self._until))] < time.time() - KEPT_S:
             del self._until[oldest]
         return news
 

@@ -1,7 +1,5 @@
 """What the processes of one machine are told: their secrets, their addresses, and ports nobody else has."""
 
-import base64
-import hashlib
 import importlib.util
 import json
 import os
@@ -13,6 +11,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from apps.kernel.tokens import private_key, public_jwk
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("engine", "auth", "records", "billing", "notifications")
@@ -90,16 +90,18 @@ def require_free(port: int) -> None:
 def keys(data: Path) -> dict[str, str]:
     """The variables that carry secrets and keys, kept in `data`/secrets: equal for equal folders."""
     folder = private_folder(data / "secrets")
-    private_key = folder / "token-signing-key.pem"
-    public_keys = folder / "token-jwks.json"
-    signing = _ed25519(private_key)
-    write_private(public_keys, json.dumps({"keys": [_jwk(signing)]}))
+    signing_key, public_keys = folder / "token-signing-key.pem", folder / "token-jwks.json"
+    public = public_jwk(_ed25519(signing_key))
+    only_this = json.dumps({"keys": [public]})
+    # `./manage.py auth rotate_keys` keeps others beside it.
+    if public["kid"] not in secret(public_keys, make=lambda: only_this):
+        write_private(public_keys, only_this)
     return {
         **_service_keys(folder),
         **_sealing_keys(folder),
         "KMS_URL": f"file://{folder / 'kms-keys.json'}",
         "SECRET_KEY": secret(folder / "secret-key"),
-        "TOKEN_SIGNING_KEY_FILE": str(private_key),
+        "TOKEN_SIGNING_KEY_FILE": str(signing_key),
         "TOKEN_JWKS_FILE": str(public_keys),
     }
 
@@ -126,7 +128,7 @@ def own(told: Mapping[str, str], *, project: str) -> dict[str, str]:
 def _service_keys(folder: Path) -> dict[str, str]:
     """A key for each service, by which the others know it, and the public halves of all."""
     files = {name: folder / f"service-key-{name}.pem" for name in SERVICES}
-    public = [{**_jwk(_ed25519(file)), "kid": name} for name, file in files.items()]
+    public = [{**public_jwk(_ed25519(file)), "kid": name} for name, file in files.items()]
     write_private(folder / "service-jwks.json", json.dumps({"keys": public}))
     found = {f"SERVICE_KEY_FILE_{name.upper()}": str(file) for name, file in files.items()}
     return {**found, "SERVICE_JWKS_FILE": str(folder / "service-jwks.json")}
@@ -148,10 +150,10 @@ def _sealing_key() -> str:
 
 
 def _ed25519(file: Path) -> Ed25519PrivateKey:
-    key = serialization.load_pem_private_key(secret(file, make=_signing_key).encode(), password=None)
-    if not isinstance(key, Ed25519PrivateKey):
-        raise SetupError(f"{file} holds another kind of key than Ed25519.")
-    return key
+    try:
+        return private_key(secret(file, make=_signing_key).encode())
+    except ValueError as refused:
+        raise SetupError(f"{file} cannot be used: {refused}.") from None
 
 
 def _signing_key() -> str:
@@ -160,16 +162,3 @@ def _signing_key() -> str:
         .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         .decode()
     )
-
-
-def _jwk(private_key: Ed25519PrivateKey) -> dict[str, str]:
-    raw = private_key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-    required = {"crv": "Ed25519", "kty": "OKP", "x": _base64url(raw)}
-    # RFC 7638: the members a key needs, sorted, without white space.
-    canonical = json.dumps(required, separators=(",", ":"), sort_keys=True)
-    thumbprint = _base64url(hashlib.sha256(canonical.encode()).digest())
-    return {**required, "alg": "EdDSA", "use": "sig", "kid": thumbprint}
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -122,7 +122,7 @@ def with_next(path: str, wanted: str) -> str:
 
 
 def sign_in_path(request: HttpRequest) -> str:
-    return with_next("/login/", request.path if request.method == "GET" else HOME)
+    return with_next("/login/", request.get_full_path() if request.method == "GET" else HOME)
 
 
 # --- cookies ------------------------------------------------------------------------------------------------------------

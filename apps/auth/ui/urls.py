@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.auth.ui import account, links, sign_in
+from apps.auth.ui import account, authorize, links, sign_in
 
 urlpatterns = [
     path("login/", sign_in.login),
@@ -17,6 +17,7 @@ urlpatterns = [
     path("account/password/", account.password),
     path("account/sessions/end/", account.end_sessions),
     path("account/clinic/", account.clinic),
+    path("account/authorize/", authorize.authorize),
     path("reset/", links.ask_for_reset),
     path("reset/<str:token>/", links.reset),
     path("invite/<str:token>/", links.invite),

@@ -51,7 +51,7 @@ def test_a_change_is_a_fact_and_in_the_audit_log_and_ends_what_is_open(make: Mak
     fact = OutboxEvent.objects.get()
     assert (fact.type, fact.clinic, fact.subject) == ("member.changed.v1", "harbor", str(staff.person.id))
     assert fact.data == {"subject": str(staff.person.id), "clinic": "harbor", "role": "practitioner"}
-    entry = AuditEntry.objects.get(action="member.change")
+    entry = AuditEntry.objects.get(action="member.change", object=f"person:{staff.person.id}")
     assert (entry.role, entry.object) == ("clinic_admin", f"person:{staff.person.id}")
     assert browser.get("/account/").status_code == 302
 

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.test import Client
 from redis import Redis
 
-from apps.auth import factors, people, sessions
+from apps.auth import factors, people, rights, sessions
 from apps.auth.models import Clinic, KnownDevice, Membership, Session
 from apps.kernel import revocations
 from apps.kernel.tokens import SESSION_COOKIE, Claims, Verifier
@@ -288,6 +288,7 @@ def test_the_tick_ends_what_is_idle_and_tells_redis_again_after_it_lost_its_memo
     assert void(redis, revocations.session(str(idle.id)))
     redis.flushdb()
     assert sessions.end_overdue() == 0
+    assert rights.tell_again() == 1
     assert void(redis, revocations.session(str(idle.id)))
     assert kept.get("/account/").status_code == 200
 

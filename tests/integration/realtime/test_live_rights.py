@@ -32,8 +32,18 @@ def who() -> str:
     return f"test:{uuid4().hex}"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _auth_remembers() -> None:
+    """The tables in which auth keeps what it revoked."""
+    assert auth("migrate", "-v0").returncode == 0
+
+
 def revoke(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "manage.py"), "auth", "revoke", *arguments]
+    return auth("revoke", *arguments)
+
+
+def auth(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "manage.py"), "auth", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "HEALTHFLOW_DATA": "none"})
 
 
@@ -103,9 +113,9 @@ def test_what_is_not_clear_revokes_nothing(arguments: tuple[str, ...], feed: Fee
     assert feed.redis.zcard(revocations.REVOKED) == before
 
 
-def test_a_redis_that_does_not_answer_is_said_so() -> None:
+def test_a_database_that_does_not_answer_is_said_so() -> None:
     command = [sys.executable, str(ROOT / "manage.py"), "auth", "revoke", "--subject", "s"]
-    environ = {**os.environ, "REDIS_URL": "redis://127.0.0.1:1"}
+    environ = {**os.environ, "DATABASE_URL_AUTH": "postgresql://x:x@127.0.0.1:1/x"}
     said = subprocess.run(command, capture_output=True, text=True, check=False, env=environ, cwd=Path("/"))
     assert said.returncode == 1
     assert "Nothing was revoked" in said.stderr

@@ -4,13 +4,10 @@ from argparse import ArgumentParser
 from datetime import UTC, datetime
 
 from django.core.management.base import BaseCommand, CommandError
-from redis import RedisError
+from django.db import DatabaseError, transaction
 
-from apps.auth.settings import ENV
+from apps.auth import rights
 from apps.kernel import revocations
-from apps.kernel.redis import connect
-
-_TIMEOUT_S = 5.0
 
 
 class Command(BaseCommand):
@@ -25,9 +22,10 @@ class Command(BaseCommand):
     def handle(self, *, subject: str | None, session: str | None, clinic: str | None, **_: object) -> str:
         entry = _entry(subject=subject, session=session, clinic=clinic)
         try:
-            until = revocations.revoke(connect(ENV.redis_url.get_secret_value(), timeout_s=_TIMEOUT_S), entry)
-        except RedisError as failed:
-            raise CommandError(f"Nothing was revoked, Redis does not answer: {type(failed).__name__}") from None
+            with transaction.atomic():
+                until = rights.end(entry)
+        except DatabaseError as failed:
+            raise CommandError(f"Nothing was revoked, the database does not answer: {type(failed).__name__}") from None
         return f"Void: tokens of {entry}, issued until {datetime.fromtimestamp(until, UTC).isoformat()}"
 
 
