@@ -32,7 +32,7 @@ from tests.writes import make_overdue
 MINUTE, HOUR = 60, 3600
 FIRST, LAST = 8, 14
 """The hours of tomorrow, UTC, in which everything happens. All opening times are whole hours."""
-ZOE = Patient(id="zoe")
+ZOE = Patient(id="p1")
 
 WEEKS = {"always": (0, 24), "morning": (FIRST, 11), "afternoon": (11, 13), "closed": (0, 0)}
 TAKES_TIME = {"held", "booked", "arrived", "in_progress", "completed", "no_show"}
