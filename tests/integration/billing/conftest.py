@@ -16,7 +16,7 @@ from tests.integration.billing.records_server import Records
 
 
 @pytest.fixture
-def practice(transactional_db: None) -> Iterator[Practice]:
+def practice(db: None) -> Iterator[Practice]:
     """Stripe and records over HTTP, and this service told where they are."""
     stripe, records, secret = Ledger(), Records(patients={"p-1": PERSON}), "whsec_test"
     servers = [stripe_server.serve(stripe), records_server.serve(records)]

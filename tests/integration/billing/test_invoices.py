@@ -42,6 +42,7 @@ def test_fees_are_income_of_another_account_than_visits(practice: Practice) -> N
     assert (journal.balances(CLINIC)["USD"]["revenue"], journal.balances(CLINIC)["USD"]["fees"]) == (-15_000, -5_000)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_race_for_numbers_leaves_no_gap_and_gives_none_twice(practice: Practice) -> None:
     drafts = [draft() for _ in range(12)]
     barrier = threading.Barrier(len(drafts))
@@ -59,6 +60,7 @@ def test_a_race_for_numbers_leaves_no_gap_and_gives_none_twice(practice: Practic
     assert sorted(invoice.number or 0 for invoice in Invoice.objects.all()) == list(range(1, 13))
 
 
+@pytest.mark.django_db(transaction=True)
 def test_numbers_read_without_the_lock_collide(practice: Practice) -> None:
     """The negative control: the same race, each reading the last number for itself."""
     Series.objects.create(clinic=CLINIC, name="unlocked", last=0)

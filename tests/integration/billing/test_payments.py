@@ -245,6 +245,7 @@ def test_what_was_not_paid_cannot_go_back(practice: Practice, status: str) -> No
         payments.give_back(payment.id, clinic=CLINIC, amount=1)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_race_of_refunds_gives_back_no_more_than_was_paid(practice: Practice) -> None:
     payment, barrier, refused = paid(practice), threading.Barrier(6), []
 
@@ -264,6 +265,7 @@ def test_a_race_of_refunds_gives_back_no_more_than_was_paid(practice: Practice) 
     assert payments.given_back(payment) == 12_000
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_race_of_one_event_is_taken_once(practice: Practice) -> None:
     event, barrier, outcomes = completed(practice), threading.Barrier(6), []
 
