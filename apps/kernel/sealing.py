@@ -23,7 +23,7 @@ def seal(plain: bytes, *, key: str, row: bytes) -> bytes:
 
 def unseal(sealed: bytes, *, key: str, row: bytes) -> bytes:
     """What `seal` was given. Raises SealBroken."""
-    if sealed[:1] != _FORMAT:
+    if sealed[:1] != _FORMAT or len(sealed) <= _NONCE:
         raise SealBroken("unknown format")
     try:
         return _cipher(key).decrypt(sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :], row)
