@@ -30,7 +30,10 @@ class TokenRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Who asks: a person or program (`subject`), for one clinic (its slug), in one role. Instants are in seconds."""
+    """Who asks: a person or program (`subject`), for one clinic (its slug), in one role. Instants are in seconds.
+
+    `calendar` is the calendar that a practitioner's patients book in, if there is one.
+    """
 
     subject: str
     clinic: str
@@ -39,6 +42,7 @@ class Claims:
     token_id: str
     issued_at: int
     expires_at: int
+    calendar: str = ""
 
 
 class Verifier:
@@ -91,6 +95,7 @@ class Verifier:
                 token_id=str(payload["jti"]),
                 issued_at=int(payload["iat"]),
                 expires_at=int(payload["exp"]),
+                calendar=str(payload.get("calendar", "")),
             )
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError) as refused:
             raise TokenRefused(type(refused).__name__) from None

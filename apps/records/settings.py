@@ -14,9 +14,11 @@ class RecordsEnvironment(ServiceEnvironment):
     database_url_records: SecretStr
     service_key_file_records: Path
     sealing_key_file: Path
-    """Private keys (JWK set) of the envelopes that patients" details come in."""
+    """Private keys (JWK set) of the envelopes that patients' details come in."""
     kms_url: SecretStr
-    """Where the clinics" keys are wrapped: `file:///…`, `awskms://…` or `openbao://…`."""
+    """Where the clinics' keys are wrapped: `file:///…`, `awskms://…` or `openbao://…`; see `kms.py`."""
+    kms_token: SecretStr = SecretStr("")
+    """OpenBao's token; "" when its agent adds it on the way."""
 
 
 ENV = read(RecordsEnvironment)
