@@ -35,8 +35,6 @@ Search = tuple[str, Callable[[Findable], set[Term]]]
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="healthflow-load-") as folder, servers.running(Path(folder)) as variables:
         os.environ.update({**variables, "DJANGO_SETTINGS_MODULE": "apps.records.settings"})
-        os.environ.setdefault("KMS_URL", f"file://{folder}/kms.json")
-        os.environ.setdefault("SEALING_KEY_FILE", f"{folder}/sealing.json")
         django.setup()
         sys.exit(measure())
 

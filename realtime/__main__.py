@@ -26,6 +26,10 @@ _MOST_UNREAD = 128
 """Messages of one client that wait to be read: a page with a hundred calendars may ask for all of them at once."""
 
 
+_HEAR_WHY_S = 5
+"""How long a client has to take the close frame that tells it why; autobahn's own 1 s is over before a slow one reads it."""
+
+
 class LimitedProtocol(WebSocketProtocol):  # type: ignore[misc] # daphne has no types
     """Daphne's, which else drops the connection of a frame that is too large, and keeps what a client says without limit."""
 
@@ -71,6 +75,7 @@ def _options() -> argparse.Namespace:
 
 def _prepare(server: Server) -> None:
     server.ws_factory.protocol = LimitedProtocol
+    server.ws_factory.closeHandshakeTimeout = _HEAR_WHY_S  # its setter would set back what Daphne has set
     loop = asyncio.get_event_loop()
     ending: list[asyncio.Task[None]] = []
 

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from functools import cache
 from uuid import UUID
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
@@ -22,6 +21,7 @@ from apps.kernel.problems import NotFound, Unavailable
 from apps.records import kms
 from apps.records.encryption import Cipher, ClinicSecret
 from apps.records.models import BlindIndex, ClinicKey, PatientKey
+from apps.records.settings import ENV
 
 _REMEMBERED_S = 300.0
 _REMEMBERED = 1_000
@@ -161,4 +161,4 @@ def unavailable(failed: kms.KmsError) -> Unavailable:
 @cache
 def keyring() -> Keyring:
     """This process's keyring."""
-    return Keyring(kms.connect(settings.ENV.kms_url.get_secret_value(), token=settings.ENV.kms_token.get_secret_value()))
+    return Keyring(kms.connect(ENV.kms_url.get_secret_value(), token=ENV.kms_token.get_secret_value()))

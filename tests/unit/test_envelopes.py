@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 from joserfc import jwe
 from joserfc.jwk import ECKey
 
+from apps.local.environment import keys
 from apps.records.envelopes import LARGEST, TYPE, EnvelopeRefused, Opener, write_keys
 
 DETAILS = {"name": "CANARY", "email": "ada@example.org"}
@@ -53,6 +54,11 @@ def test_an_envelope_made_by_the_letter_of_rfc_7518_is_opened(pair: tuple[Path, 
     closed = AESGCM(content_key).encrypt(nonce, json.dumps(DETAILS).encode(), header.encode())
     envelope = ".".join((header, "", _text(nonce), _text(closed[:-16]), _text(closed[-16:])))
     assert Opener(pair[0]).open(envelope) == DETAILS
+
+
+def test_the_pair_that_one_machine_makes_for_itself_works(tmp_path: Path) -> None:
+    files = keys(tmp_path)
+    assert Opener(Path(files["SEALING_KEY_FILE"])).open(sealed(Path(files["SEALING_JWKS_FILE"]))) == DETAILS
 
 
 def test_an_older_envelope_opens_until_its_key_is_dropped(pair: tuple[Path, Path]) -> None:

@@ -164,8 +164,11 @@ def test_rights_that_end_end_the_poll(
 def test_a_process_that_stops_answers_who_waits(poll: Poll, feed: Feed, aside: ThreadPoolExecutor, tmp_path: Path) -> None:
     with daphne(tmp_path / "victim.log") as victim:
         waiting = waits(victim, aside.submit(poll, feed.calendar(), since=0, wait=25, at=victim))
+        # One that does not know yet where the calendar stands has nothing to say, and is asked to come again.
+        until(lambda: victim.metric("live_subscriptions") or None, what="it knows where the calendar stands")
         victim.process.send_signal(signal.SIGTERM)
-        assert waiting.result(5)[1]["events"] == []
+        answer, told = waiting.result(5)
+        assert (answer.status, told.get("events")) == (200, []), told
         assert victim.process.wait(5) == 0
 
 

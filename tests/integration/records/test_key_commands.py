@@ -5,12 +5,12 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from apps.kernel.ids import new_id
 from apps.records.keys import Keyring
 from apps.records.models import ClinicKey
+from apps.records.settings import ENV
 
 pytestmark = pytest.mark.django_db
 COMMANDS = "apps.records.management.commands"
@@ -54,7 +54,7 @@ def test_an_unknown_clinic_is_refused(command: str) -> None:
 
 def test_a_sealing_pair_is_made_once_and_rotated_on_demand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     private, public = tmp_path / "private.json", tmp_path / "public.json"
-    monkeypatch.setattr(settings, "ENV", settings.ENV.model_copy(update={"sealing_key_file": private}))
+    monkeypatch.setattr(f"{COMMANDS}.sealing_keys.ENV", ENV.model_copy(update={"sealing_key_file": private}))
     monkeypatch.setenv("SEALING_JWKS_FILE", str(public))
     run("sealing_keys")
     first = public.read_text()

@@ -5,10 +5,10 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.records import envelopes
+from apps.records.settings import ENV
 
 
 class Command(BaseCommand):
@@ -21,7 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--keep", type=int, default=2, help="how many private keys are kept in all (2)")
 
     def handle(self, *args: Any, rotate: bool, keep: int, **options: Any) -> None:
-        private, public = settings.ENV.sealing_key_file, os.environ.get("SEALING_JWKS_FILE", "")
+        private, public = ENV.sealing_key_file, os.environ.get("SEALING_JWKS_FILE", "")
         if not public:
             raise CommandError("SEALING_JWKS_FILE does not say where the public key goes.")
         if keep < 1:
