@@ -111,12 +111,15 @@ def shown(known: Asked, read: Callable[[], Any], *, object: str = "") -> HttpRes
     return answer if isinstance(answer, HttpResponse) else as_json(answer)
 
 
-def written(known: Asked, write: Callable[[], tuple[str, Any]], *, status: int = 201) -> HttpResponse:
-    """What `write` answers beside the object it wrote (`note:<id>`, or "" for the patient); once for each Idempotency-Key."""
+def written(known: Asked, write: Callable[[], tuple[str | Patient, Any]], *, status: int = 201) -> HttpResponse:
+    """What `write` answers beside what it wrote, a patient or `note:<id>`; once for each Idempotency-Key."""
 
     def run() -> HttpResponse:
-        object_, answer = write()
-        known.audit(object_)
+        wrote, answer = write()
+        if isinstance(wrote, Patient):
+            known.audit(patient=wrote.id)
+        else:
+            known.audit(wrote)
         return as_json(answer, status=status)
 
     return once(known.request, f"{known.clinic}:{known.claims.subject}", run)

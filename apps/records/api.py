@@ -15,6 +15,7 @@ from apps.records.access import Asked, asked, asked_of, shown, written
 from apps.records.emergencies import open_glass
 from apps.records.keys import keyring
 from apps.records.matching import search_terms
+from apps.records.models import Patient
 from apps.records.permissions import FIELDS
 
 _VERSION = {"name": "If-Match", "in": "header", "schema": {"type": "string"}, "description": "The version that was read"}
@@ -38,9 +39,9 @@ def create_patient(request: HttpRequest, body: shapes.PatientIn) -> HttpResponse
     known = asked(request, "patient.create")
     _only_visible(known, body)
 
-    def write() -> tuple[str, Any]:
+    def write() -> tuple[Patient, Any]:
         row, _ = patients.create(shapes.Details(**body.model_dump()), clinic=known.clinic)
-        return f"patient:{row.id}", answers.patient(row, body, role=known.claims.role)
+        return row, answers.patient(row, body, role=known.claims.role)
 
     return written(known, write)
 
@@ -71,10 +72,10 @@ def change_patient(request: HttpRequest, patient_id: str, body: shapes.PatientCh
     _only_visible(known, body)
     version = _version(request)
 
-    def write() -> tuple[str, Any]:
+    def write() -> tuple[Patient, Any]:
         details = _changed(queries.details(known.patient), body)
         row = patients.change(known.patient, details, version=version)
-        return "", answers.patient(row, details, role=known.claims.role)
+        return row, answers.patient(row, details, role=known.claims.role)
 
     return written(known, write, status=200)
 
