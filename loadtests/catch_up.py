@@ -1,6 +1,6 @@
 """How fast records takes over bookings it has missed: `python -m loadtests.catch_up [--profile]`.
 
-Starts a PostgreSQL of its own and gives the service 10,000 bookings, each with a sealed envelope of another patient, in pages as the
+Starts a PostgreSQL of its own and gives the service 10,000 bookings, each with a sealed envelope of its own, in pages as the
 engine's feed gives them. Exits with 1 when that takes more than 60 s.
 """
 
