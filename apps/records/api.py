@@ -40,7 +40,7 @@ def create_patient(request: HttpRequest, body: shapes.PatientIn) -> HttpResponse
     _only_visible(known, body)
 
     def write() -> tuple[Patient, Any]:
-        row, _ = patients.create(shapes.Details(**body.model_dump()), clinic=known.clinic)
+        row = patients.create(shapes.Details(**body.model_dump()), clinic=known.clinic)
         return row, answers.patient(row, body, role=known.claims.role)
 
     return written(known, write)
@@ -73,8 +73,7 @@ def change_patient(request: HttpRequest, patient_id: str, body: shapes.PatientCh
     version = _version(request)
 
     def write() -> tuple[Patient, Any]:
-        details = _changed(queries.details(known.patient), body)
-        row = patients.change(known.patient, details, version=version)
+        row, details = patients.change(known.patient, lambda details: _changed(details, body), version=version)
         return row, answers.patient(row, details, role=known.claims.role)
 
     return written(known, write, status=200)

@@ -4,6 +4,7 @@ Same name, same birth date, and a telephone number or e-mail address in common: 
 decide: it is scored, with the reasons.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import cast
 
@@ -47,14 +48,14 @@ def index_terms(details: Details, *, secret: ClinicSecret) -> set[Term]:
     return found | {_identifier(one, secret) for one in details.identifiers}
 
 
-def contact_terms(details: Details, *, secret: ClinicSecret) -> set[Term]:
-    """The terms of which two patients that are one share some: name with birth date, numbers, addresses."""
-    return {term for term in index_terms(details, secret=secret) if term[0] in (Kind.NAME_BORN, Kind.EMAIL, Kind.PHONE)}
+def in_common(terms: Collection[Term]) -> set[Term]:
+    """The terms of which two records of one person share some: name with birth date, numbers, addresses."""
+    return {term for term in terms if term[0] in (Kind.NAME_BORN, Kind.EMAIL, Kind.PHONE)}
 
 
-def telling_terms(details: Details, *, secret: ClinicSecret) -> set[Term]:
+def telling(terms: Collection[Term]) -> set[Term]:
     """The terms that few people share: half of a name is not one of them."""
-    return {term for term in index_terms(details, secret=secret) if term[0] not in (Kind.GIVEN, Kind.FAMILY)}
+    return {term for term in terms if term[0] not in (Kind.GIVEN, Kind.FAMILY)}
 
 
 def search_terms(asked: SearchIn, *, secret: ClinicSecret) -> list[set[Term]]:

@@ -14,7 +14,6 @@ from apps.kernel.problems import NotFound, ValidationFailed
 from apps.records import patients, queries, search
 from apps.records.errors import VersionConflict
 from apps.records.keys import keyring
-from apps.records.matching import index_terms
 from apps.records.models import Merge, Patient
 from apps.records.shapes import Details
 
@@ -58,7 +57,7 @@ def undo(patient: Patient, name: str) -> Merge:
         cipher = keyring().of(survivor.id, clinic=survivor.clinic)
         before = cipher.unseal_bytes(found.before, table="merge", row=found.id, column="before")
         patients.store(survivor, Details.model_validate_json(before), cipher=cipher)
-    _find_again(rows[found.source])
+    patients.findable(rows[found.source], queries.details(rows[found.source]))
     told = {"patient": str(found.source), "from": str(found.target), "clinic": patient.clinic}
     events.record(type="patient.unmerged", clinic=patient.clinic, subject=str(found.source), data=told)
     return found
@@ -112,8 +111,3 @@ def _take_in(source: Patient, *, into: Patient, actor: str) -> Merge:
     )
     kept.save(force_insert=True)
     return kept
-
-
-def _find_again(patient: Patient) -> None:
-    secret = keyring().newest(patient.clinic)
-    search.index(patient.id, clinic=patient.clinic, terms=index_terms(queries.details(patient), secret=secret))

@@ -1,6 +1,6 @@
 """Patients: made, found again, changed. Each function runs in the caller's transaction."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from uuid import UUID
 
 from django.db import connection
@@ -12,7 +12,7 @@ from apps.records.blind import Term
 from apps.records.encryption import Cipher
 from apps.records.errors import VersionConflict
 from apps.records.keys import keyring
-from apps.records.matching import LIKELY, Likeness, contact_terms, index_terms, likeness, same_person, telling_terms
+from apps.records.matching import LIKELY, Likeness, in_common, index_terms, likeness, same_person, telling
 from apps.records.models import Patient
 from apps.records.shapes import Details
 
@@ -28,42 +28,43 @@ ORDER BY 1
 """
 
 
-def create(details: Details, *, clinic: str) -> tuple[Patient, Cipher]:
+def create(details: Details, *, clinic: str) -> Patient:
     """A new patient, flagged when there may be the same one already. Raises Unavailable."""
-    return _create(details, clinic=clinic, possible_duplicate=bool(candidates(details, clinic=clinic)))
+    terms = index_terms(details, secret=keyring().newest(clinic))
+    return _create(details, terms, clinic=clinic, doubtful=bool(_having(in_common(terms), clinic=clinic)))[0]
 
 
 def match_or_create(details: Details, *, clinic: str) -> tuple[Patient, Cipher, bool]:
     """The patient that these details are beyond doubt, or a new one; and whether it is new. Raises Unavailable."""
-    near = candidates(details, clinic=clinic)
-    opened = queries.details_of_many(clinic, near) if near else {}
-    for row, known in opened.values():
+    terms = index_terms(details, secret=keyring().newest(clinic))
+    near = _having(in_common(terms), clinic=clinic)
+    for row, known in queries.details_of_many(clinic, near).values() if near else ():
         if same_person(details, known):
             return row, keyring().of(row.id, clinic=clinic), False
-    return *_create(details, clinic=clinic, possible_duplicate=bool(opened)), True
-
-
-def candidates(details: Details, *, clinic: str) -> list[UUID]:
-    """Patients who share name and birth date, a telephone number or an e-mail address with these details, some 50 of each."""
-    return _having(contact_terms(details, secret=keyring().newest(clinic)), clinic=clinic)
+    return *_create(details, terms, clinic=clinic, doubtful=bool(near)), True
 
 
 def duplicates(patient: Patient, details: Details) -> list[tuple[Patient, Details, Likeness]]:
     """Patients that may be this one, likeliest first. Raises Unavailable."""
-    secret = keyring().newest(patient.clinic)
     # A misspelt name has the birth date in common, a changed number the name.
-    ids = set(_having(telling_terms(details, secret=secret), clinic=patient.clinic)) - {patient.id}
+    terms = telling(index_terms(details, secret=keyring().newest(patient.clinic)))
+    ids = set(_having(terms, clinic=patient.clinic)) - {patient.id}
     others = queries.details_of_many(patient.clinic, ids)
     scored = [(row, known, likeness(details, known)) for row, known in others.values()]
     return sorted((one for one in scored if one[2].score >= LIKELY), key=lambda one: -one[2].score)
 
 
-def change(patient: Patient, details: Details, *, version: int) -> Patient:
-    """The patient with these details, if it is still at `version`. Raises VersionConflict, NotFound, Unavailable."""
+def change(patient: Patient, changed: Callable[[Details], Details], *, version: int) -> tuple[Patient, Details]:
+    """The patient with what `changed` makes of the details, if it is still at `version`.
+
+    Raises VersionConflict, NotFound, Unavailable, and what `changed` raises.
+    """
     locked = Patient.objects.select_for_update().get(id=patient.id)
     if locked.version != version or locked.merged_into:
         raise VersionConflict()
-    return store(locked, details, cipher=keyring().of(locked.id, clinic=locked.clinic))
+    cipher = keyring().of(locked.id, clinic=locked.clinic)
+    details = changed(queries.unsealed(locked, cipher))
+    return store(locked, details, cipher=cipher), details
 
 
 def store(locked: Patient, details: Details, *, cipher: Cipher) -> Patient:
@@ -71,8 +72,14 @@ def store(locked: Patient, details: Details, *, cipher: Cipher) -> Patient:
     locked.details = _sealed(cipher, locked.id, details)
     locked.version += 1
     locked.save(update_fields=["details", "version"])
-    _index(locked, details)
+    findable(locked, details)
     return locked
+
+
+def findable(patient: Patient, details: Details) -> None:
+    """The patient is found by these details from now on, and by no others."""
+    terms = index_terms(details, secret=keyring().newest(patient.clinic))
+    search.index(patient.id, clinic=patient.clinic, terms=terms)
 
 
 def shred(name: str, *, clinic: str) -> int:
@@ -87,18 +94,13 @@ def shred(name: str, *, clinic: str) -> int:
     return destroyed
 
 
-def _create(details: Details, *, clinic: str, possible_duplicate: bool) -> tuple[Patient, Cipher]:
+def _create(details: Details, terms: Collection[Term], *, clinic: str, doubtful: bool) -> tuple[Patient, Cipher]:
     key = new_id()
     cipher = keyring().make(key, clinic=clinic)
-    patient = Patient(id=key, clinic=clinic, details=_sealed(cipher, key, details), possible_duplicate=possible_duplicate)
+    patient = Patient(id=key, clinic=clinic, details=_sealed(cipher, key, details), possible_duplicate=doubtful)
     patient.save(force_insert=True)
-    _index(patient, details)
+    search.index(key, clinic=clinic, terms=terms)
     return patient, cipher
-
-
-def _index(patient: Patient, details: Details) -> None:
-    secret = keyring().newest(patient.clinic)
-    search.index(patient.id, clinic=patient.clinic, terms=index_terms(details, secret=secret))
 
 
 def _having(terms: Collection[Term], *, clinic: str) -> list[UUID]:

@@ -54,7 +54,7 @@ def _there(clinic: str) -> bool:
 
 
 def _make(clinic: str) -> int:
-    rows = [patients.create(details, clinic=clinic)[0] for details in _PEOPLE]
+    rows = [patients.create(details, clinic=clinic) for details in _PEOPLE]
     first = rows[0]
     note = NoteIn(text="Blood pressure well controlled. Next check in six months.", signed=True)
     charts.write_note(first, [first.id], note, author="demo")
