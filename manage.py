@@ -70,7 +70,8 @@ def main() -> None:
         sys.exit(import_module("apps.local.commands").main(sys.argv[1:]))
     (ROOT / PROJECTS[command].replace(".", "/")).with_suffix(".py").is_file() or sys.exit(f"There is no {command} here (yet).")
     known = Path(os.environ.get("HEALTHFLOW_DATA") or ROOT / ".data") / "environment.json"
-    inherited = json.loads(known.read_text()) if known.is_file() else {}
+    told = json.loads(known.read_text()) if known.is_file() else {}
+    inherited = import_module("apps.local.environment").own(told, project=command)
     os.environ.update({**inherited, **os.environ, "DJANGO_SETTINGS_MODULE": PROJECTS[command]})
     import_module("django.core.management").execute_from_command_line([f"manage.py {command}", *sys.argv[2:]])
 

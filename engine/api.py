@@ -1,7 +1,5 @@
 """The HTTP API of the engine, /api/engine/v1: what was asked and by whom, one call inward, the answer."""
 
-import json
-import logging
 import time
 from collections.abc import Callable
 from datetime import date
@@ -9,17 +7,15 @@ from datetime import time as wall_time
 from typing import Literal
 from uuid import UUID
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from ninja import Query
 
 from apps.kernel.api import PROBLEMS, Api, as_json
 from apps.kernel.ids import as_id
 from apps.kernel.problems import Forbidden, NotFound, ValidationFailed
-from apps.kernel.sealing import unseal
 from apps.kernel.shapes import ProblemOut
 from apps.kernel.tokens import Claims
-from engine import answers, bookings, openings, queries, shapes
+from engine import answers, bookings, envelopes, openings, queries, shapes
 from engine.callers import PUBLIC_READ, PUBLIC_WRITE, anybody, holder, once, staff
 from engine.errors import HoldExpired, SlotTaken
 from engine.offers import Offer, parse
@@ -29,8 +25,7 @@ from engine.scheduling.hours import OpeningException, OpeningHours
 from engine.scheduling.intervals import Interval
 from engine.scheduling.lifecycle import Appointment
 
-log = logging.getLogger(__name__)
-
+_KEYS_KEPT_S = 300
 _SECRET = {"name": "Hold-Secret", "in": "header", "schema": {"type": "string"}}
 
 api = Api(
@@ -117,12 +112,21 @@ def extend(request: HttpRequest, hold_id: str, body: shapes.ExtendIn | None = No
     return answers.written(answers.hold(done.appointment, _offer_of(done.appointment)), replayed=done.replayed)
 
 
+@api.get("/sealing-keys", response={200: shapes.SealingKeysOut, PROBLEMS: ProblemOut}, tags=["holds"])
+def sealing_keys(request: HttpRequest) -> HttpResponse:
+    """The public keys that patient details are sealed to before they leave a page: a JWK set, the key to use first."""
+    anybody(request, PUBLIC_READ)
+    response = as_json({"keys": envelopes.public_keys()})
+    response["Cache-Control"] = f"public, max-age={_KEYS_KEPT_S}"
+    return response
+
+
 @api.post("/holds/{hold_id}/confirm", response={201: shapes.AppointmentOut, PROBLEMS: ProblemOut}, tags=["holds"])
 def confirm(request: HttpRequest, hold_id: str, body: shapes.ConfirmIn) -> HttpResponse:
     """Makes a hold an appointment."""
     known = _id(hold_id)
     actor = holder(request, known)
-    patient = _patient(body.patient, body.answers, actor)
+    patient = _patient(body, actor)
     try:
         done = bookings.confirm(known, patient=patient, state=body.state, actor=actor, once=once(request, actor))
     except HoldExpired as expired:
@@ -138,7 +142,7 @@ def book(request: HttpRequest, body: shapes.AppointmentIn) -> HttpResponse:
     """Hold and confirm in one, for staff and programs."""
     claims = staff(request, "book")
     actor = Actor(claims.subject, claims.clinic)
-    mine, patient = once(request, actor), _patient(body.patient, body.answers, actor)
+    mine, patient = once(request, actor), _patient(body, actor)
     done, _ = _taken(_offer(body), lambda offer: bookings.book(offer, patient=patient, state=body.state, actor=actor, once=mine))
     return answers.written(answers.appointment(done.appointment), status=201, replayed=done.replayed)
 
@@ -165,17 +169,12 @@ def appointments(request: HttpRequest, query: Query[shapes.AppointmentsQuery]) -
 
 @api.get("/appointments/{appointment_id}", response={200: shapes.AppointmentOut, PROBLEMS: ProblemOut}, tags=["appointments"])
 def appointment(request: HttpRequest, appointment_id: str, query: Query[shapes.AppointmentQuery]) -> HttpResponse:
-    """One appointment. `expand=history` adds what happened to it, `expand=patient` the details given when it was booked."""
+    """One appointment. `expand=history` adds what happened to it. Who the patient is, records knows."""
     claims = staff(request, "read")
-    found, history, sealed = queries.appointment(_id(appointment_id), clinic=claims.clinic)
+    found, history = queries.appointment(_id(appointment_id), clinic=claims.clinic)
     answer = answers.appointment(found)
-    if "history" in query.expand:
+    if query.expand == "history":
         answer["history"] = history
-    if "patient" in query.expand and sealed is not None:
-        staff(request, "read_patient")
-        key = settings.ENV.patient_details_key.get_secret_value()
-        answer["patient"] = json.loads(unseal(sealed, key=key, row=found.id.bytes))
-        log.info("patient_details_read", extra={"appointment": str(found.id), "by": claims.subject, "role": claims.role})
     return as_json(answer)
 
 
@@ -319,13 +318,22 @@ def _offer_of(appointment: Appointment) -> Offer:
     return Offer(a.clinic, a.visit_type, (a.calendar, *others), a.start, a.end, a.modality)
 
 
-def _patient(given: shapes.PatientIn, answers: dict[str, str] | None, actor: Actor) -> Patient:
+def _patient(body: shapes.ConfirmIn | shapes.AppointmentIn, actor: Actor) -> Patient:
+    """What is plain is sealed here, at the door: nothing behind it has ever seen it."""
+    given = body.patient
     if given.id is not None and actor.clinic is None:
         raise Forbidden("Only staff and programs may book for a patient by id.")
-    details = given.model_dump(exclude_none=True, exclude={"id"})
-    if answers:
-        details["answers"] = answers
-    return Patient(given.id, json.dumps(details) if details else None)
+    if given.sealed is not None:
+        if body.answers:
+            raise ValidationFailed("Answers belong into the envelope, with the other details.", param="answers")
+        return Patient(sealed=envelopes.checked(given.sealed))
+    details = given.model_dump(exclude_none=True, exclude={"id"}) | ({"answers": body.answers} if body.answers else {})
+    if details and body.state:
+        details["state"] = body.state
+    envelope = envelopes.seal(details) if details else None
+    if envelope is not None and len(envelope) > shapes.LARGEST_ENVELOPE:
+        raise ValidationFailed("All answers together are too long.", param="answers")
+    return Patient(given.id, envelope)
 
 
 def _within(start: int | None, end: int | None) -> Interval:

@@ -1,4 +1,4 @@
-"""The writes of the booking core: hold, confirm, book, extend, release, cancel, reschedule, expire, and the visit's moves.
+"""The writes of the booking core: hold, confirm, book, extend, release, cancel, reschedule, expire, link, and the visit's moves.
 
 Each is one transaction of the same shape, and whoever knows `hold` knows them all:
 
@@ -168,7 +168,7 @@ def confirm(hold_id: UUID, *, patient: Patient, state: str, actor: Actor, once: 
             MOVES["confirm"].event,
             actor=actor,
             once=once,
-            details=rows.sealed(patient, hold_id),
+            sealed=patient.kept,
         )
     gate.ring()
     return Done(changed)
@@ -244,6 +244,26 @@ def cancel(appointment_id: UUID, *, reason: str, by: str, actor: Actor, once: On
         cancelled = _moved(seen, "cancel")
         changed = _change(transaction, seen, cancelled, MOVES["cancel"].event, actor=actor, once=once, note=note)
     _reopen_gate(changed)
+    return Done(changed)
+
+
+def link(appointment_id: UUID, patient: str) -> Done:
+    """Writes down which patient records found the visit to be for, and lets go of the envelope; twice is the same as once.
+
+    Whatever became of the visit meanwhile: a cancelled one is somebody's too. Raises NotFound, CalendarBusy.
+    """
+    served = "DELETE FROM engine_patientlink WHERE appointment_id = %s AND patient_id = %s"
+    envelope = "SELECT patient_details IS NOT NULL FROM engine_appointment WHERE id = %s"
+    records = Actor("records")
+    with appointment_locked(appointment_id) as transaction:
+        seen = rows.read_appointment(transaction, appointment_id, actor=records)
+        ((is_kept,),) = transaction.ask(Statement(served, (appointment_id, patient)), Statement(envelope, (appointment_id,)))
+        if seen.appointment.patient_id == patient and not is_kept:
+            transaction.commit()
+            return Done(seen.appointment, replayed=True)
+        linked = replace(seen.appointment, patient_id=patient)
+        changed = _change(transaction, seen, linked, Event.LINKED, actor=records, sealed=rows.NOTHING)
+    gate.ring()
     return Done(changed)
 
 
@@ -352,13 +372,13 @@ def _change(
     actor: Actor,
     once: Once | None = None,
     note: dict[str, str] | None = None,
-    details: bytes | None = None,
+    sealed: bytes | None = None,
 ) -> Appointment:
     """Writes what became of an appointment that keeps its calendars; its allocations go when it takes no time any more."""
     changed = replace(changed, version=seen.versions[changed.calendar] + 1)
     ends = changed.status not in TAKES_TIME
     transaction.commit(
-        rows.update(changed, rows.entry(event, seen.now, actor) | (note or {}), details),
+        rows.update(changed, rows.entry(event, seen.now, actor) | (note or {}), sealed),
         *([Statement("DELETE FROM engine_allocation WHERE appointment_id = %s", (changed.id,))] if ends else []),
         *rows.record(
             changed,

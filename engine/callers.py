@@ -19,7 +19,6 @@ STAFF = frozenset({"practitioner", "front_desk", "clinic_admin", "program"})
 PERMISSIONS = {
     "read": STAFF | {"billing", "auditor"},
     "book": STAFF,
-    "read_patient": STAFF,
     "configure": frozenset({"practitioner", "clinic_admin", "program"}),
 }
 """Which roles may do what. Everything else is denied."""

@@ -169,7 +169,7 @@ class Appointment(models.Model):
     extended = models.BooleanField(default=False)
     patient_id = models.CharField(max_length=64, null=True)
     patient_details = models.BinaryField(null=True)
-    """Sealed with the row's id; the only place of what a patient told us."""
+    """The envelope with what a patient told us (`envelopes.py`), until the appointment is linked to a patient."""
     version = models.BigIntegerField()
     """The version of `calendar` that the last change took."""
     history = models.JSONField(default=list)
@@ -190,6 +190,13 @@ class Appointment(models.Model):
             models.Index(fields=["expires_at"], condition=Q(expires_at__isnull=False), name="appointment_overdue"),
             models.Index(fields=["patient_id"], condition=Q(patient_id__isnull=False), name="appointment_patient"),
         ]
+
+
+class PatientLink(models.Model):
+    """Records found out whose visit this is, and the appointment's row is to say so (`bookings.link`)."""
+
+    appointment_id = models.UUIDField(primary_key=True)
+    patient_id = models.CharField(max_length=64)
 
 
 class Allocation(models.Model):

@@ -57,10 +57,13 @@ def public_frame(frame: Mapping[str, Any]) -> dict[str, Any]:
     """What everybody may know of an event: that slots of the calendar changed, and where one interval says it all, which.
 
     Never who or why, and no id of an appointment. Without `data` the client asks for the slots again: that is so for opening hours,
-    and for an appointment that was moved, whose event does not say which time it left.
+    and for an appointment that was moved, whose event does not say which time it left. That an appointment's patient became known
+    takes and frees nothing, which an interval without a moment says.
     """
     seen, data = frame["data"], {}
-    if frame["event"].startswith("appointment.") and frame["event"] != Event.RESCHEDULED:
+    if frame["event"] == Event.LINKED:
+        data = {"start": seen["start"], "end": seen["start"], "free": False}
+    elif frame["event"].startswith("appointment.") and frame["event"] != Event.RESCHEDULED:
         data = {"start": seen["start"], "end": seen["end"], "free": seen["status"] not in TAKES_TIME}
     return {**frame, "event": "slots.changed", "data": data}
 

@@ -336,19 +336,19 @@ def changes(uid: UUID | None, *, since: int, limit: int, clinic: str) -> tuple[U
 # --- appointments -------------------------------------------------------------------------------------------------------
 
 
-def appointment(appointment_id: UUID | None, *, clinic: str) -> tuple[Appointment, list[dict[str, str]], bytes | None]:
-    """(appointment, history, sealed patient details) of this clinic. Raises NotFound."""
+def appointment(appointment_id: UUID | None, *, clinic: str) -> tuple[Appointment, list[dict[str, str]]]:
+    """(appointment, history) of this clinic. Raises NotFound."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT a.history::text, a.patient_details, {', '.join(COLUMNS)} FROM engine_appointment a"
+            f"SELECT a.history::text, {', '.join(COLUMNS)} FROM engine_appointment a"
             " WHERE a.id = %s AND clinic_id = (SELECT id FROM engine_clinic WHERE slug = %s)",
             [appointment_id, clinic],
         )
         row = cursor.fetchone()
     if row is None:
         raise NotFound("No such appointment.")
-    history, details, *columns = row
-    return from_row(columns), json.loads(history), bytes(details) if details is not None else None
+    history, *columns = row
+    return from_row(columns), json.loads(history)
 
 
 def appointments(

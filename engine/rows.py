@@ -11,10 +11,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple, overload
 from uuid import UUID
 
-from django.conf import settings
-
 from apps.kernel.problems import IdempotencyMismatch, NotFound
-from apps.kernel.sealing import seal
 from engine import outbox
 from engine.errors import CalendarBusy
 from engine.locks import LOCKED, Statement, Transaction
@@ -48,10 +45,15 @@ class Once:
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """Who the visit is for: a known id, or details as JSON text, which are sealed before they are stored."""
+    """Who the visit is for: a known id, or an envelope with what the patient told us, or both."""
 
     id: str | None = None
-    details: str | None = None
+    sealed: str | None = None
+
+    @property
+    def kept(self) -> bytes | None:
+        """What the row keeps of the envelope."""
+        return self.sealed.encode("ascii") if self.sealed is not None else None
 
 
 class Done(NamedTuple):
@@ -203,20 +205,33 @@ def insert(appointment: Appointment, patient: Patient | None, entry: dict[str, s
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, false, %s, %s, %s, %s, %s)",
         (
             *(a.id, a.clinic, a.visit_type, a.calendar, list(a.calendars), a.status.value, at(a.start), at(a.end), a.modality),
-            *(a.state, at(a.expires_at), a.patient_id, sealed(patient, a.id), a.version, json.dumps([entry]), at(a.created_at)),
+            *(
+                a.state,
+                at(a.expires_at),
+                a.patient_id,
+                patient.kept if patient else None,
+                a.version,
+                json.dumps([entry]),
+                at(a.created_at),
+            ),
         ),
     )
 
 
-def update(appointment: Appointment, entry: dict[str, str], details: bytes | None = None) -> Statement:
+NOTHING = b""
+"""Instead of an envelope: what was kept goes."""
+
+
+def update(appointment: Appointment, entry: dict[str, str], sealed: bytes | None = None) -> Statement:
     a = appointment
     return Statement(
         "UPDATE engine_appointment SET calendar_id = %s, calendars = %s, status = %s, starts = %s, ends = %s, modality = %s,"
-        " state = %s, expires_at = %s, extended = %s, patient_id = %s, patient_details = coalesce(%s, patient_details),"
-        " version = %s, history = history || %s::jsonb WHERE id = %s",
+        " state = %s, expires_at = %s, extended = %s, patient_id = %s,"
+        " patient_details = nullif(coalesce(%s, patient_details), ''::bytea), version = %s,"
+        " history = history || %s::jsonb WHERE id = %s",
         (
             *(a.calendar, list(a.calendars), a.status.value, at(a.start), at(a.end), a.modality, a.state, at(a.expires_at)),
-            *(a.extended, a.patient_id, details, a.version, json.dumps([entry]), a.id),
+            *(a.extended, a.patient_id, sealed, a.version, json.dumps([entry]), a.id),
         ),
     )
 
@@ -263,13 +278,6 @@ def kept(once: Once, fingerprint: bytes, result: Any) -> list[Any]:
 def as_replay(once: Once, fingerprint: bytes, result: Any) -> Done:
     id_, *rest = kept(once, fingerprint, result)
     return Done(from_row([UUID(id_), *rest]), replayed=True)
-
-
-def sealed(patient: Patient | None, appointment_id: UUID) -> bytes | None:
-    if patient is None or patient.details is None:
-        return None
-    key = settings.ENV.patient_details_key.get_secret_value()
-    return seal(patient.details.encode(), key=key, row=appointment_id.bytes)
 
 
 def entry(event: Event, now: int, actor: Actor) -> dict[str, str]:

@@ -9,15 +9,14 @@ from apps.kernel.environment import ServiceEnvironment, database, read
 
 
 class EngineEnvironment(ServiceEnvironment):
-    """What only the engine reads. The patient details key is 32 bytes in base64."""
+    """What only the engine reads."""
 
     database_url_engine: SecretStr
     service_key_file_engine: Path
-    patient_details_key: SecretStr
+    sealing_jwks_file: Path
+    """Records' public keys, to which patient details are sealed (`envelopes.py`)."""
     prepared_statements: bool = True
     """Off behind a pooler that gives a connection to another client after each transaction."""
-    token_signing_key_file: Path | None = None
-    """Only where the demo may sign in without the auth service."""
 
 
 ENV = read(EngineEnvironment)

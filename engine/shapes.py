@@ -61,19 +61,37 @@ class ExtendIn(Closed):
     seconds: Annotated[int, Field(ge=30, le=900)] = 300
 
 
+LARGEST_ENVELOPE = 16 * 1024
+_PART = "[A-Za-z0-9_-]"
+Envelope = Annotated[
+    str,
+    # Five parts: header, no encrypted key (ECDH-ES agrees on it), nonce of 12 bytes, what is sealed, tag of 16.
+    Field(max_length=LARGEST_ENVELOPE, pattern=rf"^{_PART}+\.\.{_PART}{{16}}\.{_PART}+\.{_PART}{{22}}$"),
+]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2}$", description="ISO 639-1, two letters")]
+Answers = Annotated[dict[Line, Annotated[str, Field(max_length=2000)]], Field(max_length=30)]
+
+
 class PatientIn(Closed):
-    """One of: a known `id` (staff and programs); a `sealed` envelope (compact JWE); plain details, sealed before they are kept."""
+    """One of: a known `id` (staff and programs); a `sealed` envelope; plain details, sealed before anything is kept.
+
+    An envelope is a compact JWE to the first of `/sealing-keys`, its header {"alg": "ECDH-ES", "enc": "A256GCM", "kid": …,
+    "typ": "healthflow-patient+jwe"}, of a JSON object with any of name, email, phone, date_of_birth, language, zone, as here,
+    and state and answers.
+    """
 
     id: Identifier | None = None
-    sealed: Annotated[str, Field(max_length=32_000, pattern=r"^[\w-]+\.[\w-]*\.[\w-]+\.[\w-]+\.[\w-]+$")] | None = None
+    sealed: Envelope | None = None
     name: Name | None = None
     email: Email | None = None
     phone: Phone | None = None
     date_of_birth: BirthDate | None = None
+    language: Language | None = None
+    zone: Zone | None = None
 
     @model_validator(mode="after")
     def one_form(self) -> "PatientIn":
-        plain = (self.name, self.email, self.phone, self.date_of_birth)
+        plain = (self.name, self.email, self.phone, self.date_of_birth, self.language, self.zone)
         forms = [self.id is not None, self.sealed is not None, any(value is not None for value in plain)]
         if sum(forms) != 1:
             raise ValueError("give exactly one of id, sealed, or plain details")
@@ -85,13 +103,13 @@ class PatientIn(Closed):
 class ConfirmIn(Closed):
     patient: PatientIn
     state: State = ""
-    answers: Annotated[dict[Line, Annotated[str, Field(max_length=2000)]], Field(max_length=30)] | None = None
+    answers: Answers | None = None
 
 
 class AppointmentIn(SlotChoice):
     patient: PatientIn
     state: State = ""
-    answers: Annotated[dict[Line, Annotated[str, Field(max_length=2000)]], Field(max_length=30)] | None = None
+    answers: Answers | None = None
 
 
 class RescheduleIn(Closed):
@@ -190,10 +208,26 @@ class AppointmentsQuery(Query):
 
 
 class AppointmentQuery(Query):
-    expand: Literal["", "history", "patient", "history,patient"] = ""
+    expand: Literal["", "history"] = ""
 
 
 # --- answers ------------------------------------------------------------------------------------------------------------
+
+
+class SealingKeyOut(Answer):
+    kty: Literal["EC"]
+    crv: Literal["P-256"]
+    x: str
+    y: str
+    kid: str
+    use: Literal["enc"]
+    alg: Literal["ECDH-ES"]
+
+
+class SealingKeysOut(Answer):
+    """A JWK set (RFC 7517); the first key is the one to seal to."""
+
+    keys: list[SealingKeyOut]
 
 
 class SlotOut(Answer):

@@ -38,6 +38,7 @@ app.conf.update(
     # A message not taken within its period is void: a worker that was away does not work off a pile of old ticks.
     beat_schedule={
         "expire-holds": {"task": "engine.expire_holds", "schedule": SWEEP_S, "options": {"expires": SWEEP_S}},
+        "link-patients": {"task": "engine.link_patients", "schedule": SWEEP_S, "options": {"expires": SWEEP_S}},
         "forget": {"task": "engine.forget", "schedule": 600.0, "options": {"expires": 600}},
     },
 )
@@ -64,6 +65,22 @@ def expire_holds() -> int:
             # Somebody is busy with that calendar; the next tick is a second away.
             log.info("hold_not_expired", extra={"hold": str(hold), "code": refused.code})
     return ended
+
+
+@app.task(name="engine.link_patients")
+def link_patients() -> int:
+    """Writes down whose visits these are, each under its calendars' locks; answers how many."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT appointment_id, patient_id FROM engine_patientlink LIMIT %s", [_SWEPT_AT_ONCE])
+        waiting = cursor.fetchall()
+    written = 0
+    for appointment, patient in waiting:
+        try:
+            written += not bookings.link(appointment, patient).replayed
+        except Problem as refused:
+            # Somebody is busy with that calendar; the next tick is a second away.
+            log.info("patient_not_linked", extra={"appointment": str(appointment), "code": refused.code})
+    return written
 
 
 @app.task(name="engine.forget")

@@ -120,9 +120,11 @@ CHECKS = (
     Check(
         "patient_details_sealed",
         "what patients told us is sealed",
+        # Rows from before envelopes begin with \x01: sealed too, with a key that the engine does not have any more.
         r"""
         SELECT id::text FROM engine_appointment
-        WHERE patient_details IS NOT NULL AND substring(patient_details FROM 1 FOR 1) <> '\x01'::bytea
+        WHERE patient_details IS NOT NULL AND get_byte(patient_details || '\x00', 0) <> 1
+              AND encode(patient_details, 'escape') !~ '^[A-Za-z0-9_-]+\.\.[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{22}$'
         """,
     ),
     Check(

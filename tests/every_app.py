@@ -7,7 +7,9 @@ from engine.settings import *  # noqa: F403
 SERVICE = "every"
 INSTALLED_APPS = [
     *("django.contrib.contenttypes", "django.contrib.postgres", "django.contrib.staticfiles", "ninja", "apps.kernel", "engine"),
+    *("django_otp", "django_otp.plugins.otp_totp", "django_otp.plugins.otp_static", "django_otp_webauthn"),
     *("apps.auth.apps.AccountsConfig", "apps.records.apps.RecordsConfig"),
     *("apps.billing.apps.BillingConfig", "apps.notifications.apps.NotificationsConfig"),
 ]
+AUTH_USER_MODEL = "accounts.Person"
 ENV: Any = None  # type: ignore[no-redef] # each project has its own

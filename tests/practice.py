@@ -1,11 +1,12 @@
 """A small clinic for tests of the engine, in a real PostgreSQL, with every transaction really committed: pytest fixtures."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.test import Client
 
 from apps.kernel.tokens import sign
@@ -89,8 +90,7 @@ def token() -> Callable[..., str]:
     """token(clinic, role="front_desk", seconds=300, second_factor=True, subject="test:<role>") -> a bearer token."""
 
     def make(clinic: str, *, role: str = "front_desk", seconds: int = 300, second_factor: bool = True, subject: str = "") -> str:
-        key = settings.ENV.token_signing_key_file
-        assert key is not None
+        key = Path(os.environ["TOKEN_SIGNING_KEY_FILE"])
         who = subject or f"test:{role}"
         return sign(key, subject=who, clinic=clinic, role=role, seconds=seconds, second_factor=second_factor)
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from engine import bookings, models, openings
+from engine import bookings, envelopes, models, openings
 from engine.locks import gate, gate_keys
 from engine.offers import Offer
 from engine.rows import Actor, Patient
@@ -20,7 +20,7 @@ from tests.practice import Practice, tomorrow
 
 HOUR = 3600
 DESK = Actor("desk", "harbor")
-ZOE = Patient(details='{"name": "Zoe Canary"}')
+ZOE = Patient(sealed=envelopes.seal({"name": "Zoe Canary"}))
 NOON = tuple(OpeningHours(weekday, time(12), time(16)) for weekday in range(7))
 
 Act = Callable[[], object]
@@ -123,6 +123,17 @@ def _cancel(practice: Practice, calendars: tuple[str, ...]) -> Act:
     return lambda: bookings.cancel(visit, reason="", by="clinic", actor=DESK)
 
 
+def _link(practice: Practice, calendars: tuple[str, ...]) -> Act:
+    visit = _booked(practice, calendars)
+    return lambda: bookings.link(visit, "zoe")
+
+
+def _link_cancelled(practice: Practice, calendars: tuple[str, ...]) -> Act:
+    visit = _booked(practice, calendars)
+    bookings.cancel(visit, reason="", by="clinic", actor=DESK)
+    return lambda: bookings.link(visit, "zoe")
+
+
 def _move(name: str, *before: str) -> Prepare:
     def prepare(practice: Practice, calendars: tuple[str, ...]) -> Act:
         visit = _after(practice, calendars, *before)
@@ -170,6 +181,8 @@ def _bookings() -> Iterator[Write]:
         ("release", "", _release),
         ("expire", "", _expire),
         ("cancel", "", _cancel),
+        ("link", "", _link),
+        ("link", "after the cancellation, ", _link_cancelled),
         ("move", "arrive, ", _move("arrive")),
         ("move", "start, ", _move("start", "arrive")),
         ("move", "complete, ", _move("complete", "arrive", "start")),

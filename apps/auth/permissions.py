@@ -1,5 +1,8 @@
-"""Which role may do what in auth. What is not here is denied."""
+"""Which roles may do what in their own clinic. Everything else is denied; one's own session and account need no role."""
 
 from apps.kernel.callers import Permissions
 
-PERMISSIONS: Permissions = {}
+PERMISSIONS: Permissions = {
+    "read_members": frozenset({"clinic_admin", "auditor"}),
+    "manage_members": frozenset({"clinic_admin"}),
+}

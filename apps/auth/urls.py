@@ -1,14 +1,15 @@
 """The addresses of the auth service."""
 
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 
 from apps.auth.api import api
 from apps.kernel import events, health
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/auth/v1/", api.urls),
-    *health.urls(),
     *events.urls(),
+    *health.urls(),
+    path("", include("apps.auth.ui.urls")),
 ]
 
 handler404 = "apps.kernel.http.not_found"

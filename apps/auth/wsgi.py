@@ -1,4 +1,4 @@
-"""The WSGI door of the auth service."""
+"""The WSGI door."""
 
 import os
 

@@ -82,5 +82,10 @@ def idempotency_key(request: HttpRequest) -> str | None:
 
 
 def fingerprint(request: HttpRequest) -> bytes:
-    """A digest of all that was asked: under one Idempotency-Key it must not change."""
-    return blake2b(f"{request.method} {request.path}\n".encode() + request.body, digest_size=16).digest()
+    """A digest of all that was asked: under one Idempotency-Key it must not change. Keyed, so that nobody can try guesses on it."""
+    return blake2b(f"{request.method} {request.path}\n".encode() + request.body, digest_size=16, key=_fingerprint_key()).digest()
+
+
+@cache
+def _fingerprint_key() -> bytes:
+    return blake2b(settings.SECRET_KEY.encode(), digest_size=32, person=b"fingerprint").digest()

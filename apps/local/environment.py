@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,6 +16,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("engine", "auth", "records", "billing", "notifications")
+OWNED = {
+    **{f"DATABASE_URL_{name.upper()}": (name,) for name in SERVICES},
+    **{f"SERVICE_KEY_FILE_{name.upper()}": (name,) for name in SERVICES},
+    "SEALING_KEY_FILE": ("records",),
+    "KMS_URL": ("records",),
+    "TOKEN_SIGNING_KEY_FILE": ("auth", "engine"),  # the engine as long as the demo signs in without auth
+}
+"""Variables that are told to their owners alone: what another process does not have, it cannot lose."""
 # Below 32768 lie no ephemeral ports, so no outgoing connection can take a port between choosing and binding it.
 _PORTS = range(10_000, 32_768)
 
@@ -91,7 +99,6 @@ def keys(data: Path) -> dict[str, str]:
         **_sealing_keys(folder),
         "KMS_URL": f"file://{folder / 'kms-keys.json'}",
         "SECRET_KEY": secret(folder / "secret-key"),
-        "PATIENT_DETAILS_KEY": secret(folder / "patient-details-key", make=_key_of_32_bytes),
         "TOKEN_SIGNING_KEY_FILE": str(private_key),
         "TOKEN_JWKS_FILE": str(public_keys),
     }
@@ -108,6 +115,11 @@ def variables(data: Path, *, port: int, demo: bool, limits: bool) -> dict[str, s
         "PYTHONUNBUFFERED": "1",
         "PYTHONTZPATH": "",  # time zones come from the locked tzdata, the same on every machine
     }
+
+
+def own(told: Mapping[str, str], *, project: str) -> dict[str, str]:
+    """The variables that a process of `project` may have; of no project, those that nobody owns."""
+    return {name: value for name, value in told.items() if project in OWNED.get(name, (project,))}
 
 
 def _service_keys(folder: Path) -> dict[str, str]:
@@ -147,10 +159,6 @@ def _signing_key() -> str:
         .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         .decode()
     )
-
-
-def _key_of_32_bytes() -> str:
-    return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def _jwk(private_key: Ed25519PrivateKey) -> dict[str, str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from apps.local.console import BoundedLog, readable
-from apps.local.environment import ROOT
+from apps.local.environment import ROOT, own
 from apps.local.probes import answers
 
 _READY_WITHIN_S = 60
@@ -37,14 +37,16 @@ class Process:
     """One line of the table of what runs.
 
     `probe` is the address that must answer before those that name this one in `after` are started; empty: being alive
-    is enough. A process that runs `once` is a step: it is ready when it exited with 0. `before` and `then` are called
-    in a thread, before the first start and after the first answer. `privileges` are options of setpriv. `terminal`
-    says which of its lines are shown; all are kept in its file. After `stop_within_s` seconds it is killed.
+    is enough. `project` is the service it belongs to, whose variables it gets (environment.own). A process that runs
+    `once` is a step: it is ready when it exited with 0. `before` and `then` are called in a thread, before the first
+    start and after the first answer. `privileges` are options of setpriv. `terminal` says which of its lines are
+    shown; all are kept in its file. After `stop_within_s` seconds it is killed.
     """
 
     name: str
     _: KW_ONLY
     command: tuple[str, ...]
+    project: str = ""
     probe: str = ""
     url: str | None = None
     after: tuple[str, ...] = ()
@@ -175,7 +177,7 @@ class Supervisor:
                 stdout=output[1],
                 stderr=errors[1],
                 start_new_session=True,
-                env=self._variables,
+                env=own(self._variables, project=child.process.project),
                 cwd=ROOT,
             )
         finally:

@@ -71,6 +71,7 @@ def _migrations(*, after: tuple[str, ...]) -> tuple[Process, ...]:
     return tuple(
         Process(
             f"migrate-{name}",
+            project=name,
             command=(*_MANAGE, name, "migrate", "--noinput"),
             after=after,
             once=True,
@@ -87,6 +88,7 @@ def _seeds(*, after: tuple[str, ...]) -> tuple[Process, ...]:
     return tuple(
         Process(
             f"seed-{name}",
+            project=name,
             command=(*_MANAGE, name, "seed_demo", "--json"),
             after=after if name == "engine" else (*after, "seed-engine", "engine"),
             once=True,
@@ -98,37 +100,45 @@ def _seeds(*, after: tuple[str, ...]) -> tuple[Process, ...]:
 
 def _engine(port: int, *, data: Path, after: tuple[str, ...]) -> Iterator[Process]:
     relay_port, consumer_port = environment.free_ports(2)
-    celery = _celery("engine.tasks")
-    yield _web("engine", "engine.wsgi", port, workers=2, threads=8, after=after)
+    celery, schedule = _celery("engine.tasks"), ("--schedule", str(data / "beat"))
+    yield _web("engine", "engine", port, workers=2, threads=8, after=after)
     yield _listening("relay", "engine", "relay", relay_port, after=after)
     yield _listening("engine-consumer", "engine", "consume", consumer_port, after=after)
-    yield Process("worker", command=(*celery, *_WORKER), after=after)
-    yield Process("beat", command=(*celery, "beat", "--schedule", str(data / "beat"), "--loglevel", "INFO"), after=after)
+    yield Process("worker", project="engine", command=(*celery, *_WORKER), after=after)
+    yield Process("beat", project="engine", command=(*celery, "beat", *schedule, "--loglevel", "INFO"), after=after)
 
 
 def _service(name: str, port: int, *, data: Path, after: tuple[str, ...]) -> Iterator[Process]:
     """One of the four beside the engine: its HTTP, its consumer of others' facts, and one Celery process, ticks included."""
     after = (*after, f"migrate-{name}")
-    yield _web(name, f"apps.{name}.wsgi", port, workers=1, threads=4, after=after)
+    yield _web(name, f"apps.{name}", port, workers=1, threads=4, after=after)
     if name in _CONSUMERS:
         yield _listening(f"{name}-consumer", name, "consume", environment.free_ports(1)[0], after=after)
     beat = ("--beat", "--schedule", str(data / f"beat-{name}"))
-    yield Process(f"{name}-worker", command=(*_celery(f"apps.{name}.tasks"), *_WORKER, *beat), after=after)
+    yield Process(f"{name}-worker", project=name, command=(*_celery(f"apps.{name}.tasks"), *_WORKER, *beat), after=after)
 
 
-def _web(name: str, module: str, port: int, *, workers: int, threads: int, after: tuple[str, ...]) -> Process:
+def _web(name: str, package: str, port: int, *, workers: int, threads: int, after: tuple[str, ...]) -> Process:
     url = f"http://127.0.0.1:{port}"
-    granian = (str(_BIN / "granian"), "--interface", "wsgi", f"{module}:application", "--host", "127.0.0.1", "--port", str(port))
+    granian = (
+        str(_BIN / "granian"),
+        "--interface",
+        "wsgi",
+        f"{package}.wsgi:application",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    )
     threading = ("--blocking-threads", str(threads), "--blocking-threads-idle-timeout", "600")
     command = (*granian, "--workers", str(workers), *threading, "--no-ws", "--respawn-failed-workers")
-    return Process(name, command=command, probe=f"{url}/readyz", url=url, after=after)
+    return Process(name, project=name, command=command, probe=f"{url}/readyz", url=url, after=after)
 
 
 def _listening(name: str, project: str, command: str, port: int, *, after: tuple[str, ...]) -> Process:
     url = f"http://127.0.0.1:{port}"
-    return Process(
-        name, command=(*_MANAGE, project, command, "--health-port", str(port)), probe=f"{url}/readyz", url=url, after=after
-    )
+    line = (*_MANAGE, project, command, "--health-port", str(port))
+    return Process(name, project=project, command=line, probe=f"{url}/readyz", url=url, after=after)
 
 
 def _celery(module: str) -> tuple[str, ...]:

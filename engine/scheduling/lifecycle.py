@@ -32,6 +32,7 @@ class Event(StrEnum):
     CANCELLED = "appointment.cancelled"
     NO_SHOW = "appointment.no_show"
     EXPIRED = "appointment.expired"
+    LINKED = "appointment.linked"
 
 
 class Move(NamedTuple):

@@ -7,6 +7,4 @@ urlpatterns = [
     path("calendar/", views.calendar),
     path("book/<slug:clinic>/", views.booking),
     path("api/docs/", views.docs),
-    path("demo/sign-in/", views.demo_sign_in),
-    path("demo/sign-out/", views.demo_sign_out),
 ]

@@ -1,31 +1,23 @@
 """Each view renders a page's skeleton; the ES modules take over and speak to the public API like any other program."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache, wraps
-from pathlib import Path
 from typing import Concatenate, ParamSpec
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.middleware.csrf import rotate_token
 from django.shortcuts import redirect, render
-from django.views.decorators.csrf import csrf_protect, ensure_csrf_cookie
-from django.views.decorators.http import require_POST, require_safe
-from redis import RedisError
+from django.views.decorators.csrf import ensure_csrf_cookie
+from django.views.decorators.http import require_safe
 
-from apps.kernel import revocations
 from apps.kernel.problems import NotFound
-from apps.kernel.redis import connect
 from apps.kernel.revocations import watched
-from apps.kernel.tokens import SESSION_COOKIE, Claims, TokenRefused, Verifier, sign
+from apps.kernel.tokens import SESSION_COOKIE, Claims, TokenRefused, Verifier
 from engine import queries
 
-DEMO_ROLES = {"practitioner": "Practitioner", "front_desk": "Front desk", "clinic_admin": "Clinic administrator"}
 DOCUMENTS = {"engine": "Appointments"}
 """The services whose API documents can be read, by their part of the address."""
-_DEMO_SESSION_S = 12 * 3600
-_REVOKE_WITHIN_S = 0.5
 _OURS_ONLY = "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'"
 _PAGE_POLICY = f"{_OURS_ONLY}; require-trusted-types-for 'script'"
 # The API reader is not our code: its style sheet carries its icons, and it draws with markup.
@@ -55,8 +47,7 @@ def _page(policy: str = _PAGE_POLICY) -> Callable[[View[Arguments]], View[Argume
 @require_safe
 @ensure_csrf_cookie
 def start(request: HttpRequest) -> HttpResponse:
-    demo = {"demo_clinic": settings.ENV.demo_clinic, "roles": DEMO_ROLES if _demo_key() else {}}
-    return render(request, "start.html", {**demo, "session": _session(request)})
+    return render(request, "start.html", {"demo_clinic": settings.ENV.demo_clinic, "session": _session(request)})
 
 
 @_page()
@@ -64,7 +55,10 @@ def start(request: HttpRequest) -> HttpResponse:
 @ensure_csrf_cookie
 def calendar(request: HttpRequest) -> HttpResponse:
     session = _session(request)
-    return render(request, "calendar.html", {"session": session}) if session else redirect("/")
+    if session is None:
+        # Also for who is signed in but was away for longer than a token is good: there they get a new one.
+        return redirect(f"/login/?{urlencode({'next': request.get_full_path()})}")
+    return render(request, "calendar.html", {"session": session})
 
 
 @_page()
@@ -85,44 +79,8 @@ def docs(request: HttpRequest) -> HttpResponse:
     return render(request, "docs.html", {"service": service, "documents": DOCUMENTS})
 
 
-@_page()
-@require_POST
-@csrf_protect
-def demo_sign_in(request: HttpRequest) -> HttpResponse:
-    """A session without a password, only where the demo clinic is: nobody real is in it."""
-    key, role = _demo_key(), request.POST.get("role", "")
-    if key is None or role not in DEMO_ROLES:
-        return _missing(request)
-    token = sign(key, subject=f"demo-{role}", clinic=settings.ENV.demo_clinic, role=role, seconds=_DEMO_SESSION_S)
-    rotate_token(request)
-    response = redirect("/calendar/")
-    secure = settings.ENV.public_url.startswith("https:")
-    response.set_cookie(SESSION_COOKIE, token, max_age=_DEMO_SESSION_S, httponly=True, samesite="Lax", secure=secure)
-    return response
-
-
-@_page()
-@require_POST
-@csrf_protect
-def demo_sign_out(request: HttpRequest) -> HttpResponse:
-    """Ends the session on every open page too, not only the cookie in this browser."""
-    claims = _session(request)
-    if claims is not None:
-        with suppress(RedisError):  # the token ends by itself
-            redis = connect(settings.ENV.redis_url.get_secret_value(), timeout_s=_REVOKE_WITHIN_S)
-            revocations.revoke(redis, revocations.session(claims.token_id))
-    response = redirect("/")
-    response.delete_cookie(SESSION_COOKIE, samesite="Lax")
-    return response
-
-
 def _missing(request: HttpRequest) -> HttpResponse:
     return render(request, "missing.html", status=404)
-
-
-def _demo_key() -> Path | None:
-    key: Path | None = settings.ENV.token_signing_key_file
-    return key if settings.ENV.demo_clinic else None
 
 
 def _session(request: HttpRequest) -> Claims | None:

@@ -1,14 +1,14 @@
 """One stack for all browser tests, and a browser that must neither leave this machine nor complain."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request, WebSocket, sync_playwright
 
 from apps.local.environment import free_ports
-from tests.browser.stack import Clinic, NewPage, Stack, manage, status
+from tests.browser.stack import NAMES, Clinic, NewPage, Stack, manage, status
 
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -54,7 +54,7 @@ def tabs(playwright: Playwright) -> Iterator[BrowserContext]:
 @pytest.fixture(scope="module")
 def clinic(playwright: Playwright, stack: Stack) -> Iterator[Clinic]:
     request = playwright.request.new_context(base_url=stack.url)
-    yield Clinic(request)
+    yield Clinic(request, stack)
     request.dispose()
 
 
@@ -66,20 +66,26 @@ def complaints() -> list[str]:
 
 @pytest.fixture
 def new_page(browser: Browser, stack: Stack, complaints: list[str]) -> Iterator[NewPage]:
-    """Opens a page in a browser of its own: `new_page(path, **context options)`. At the end nobody may have complained."""
+    """Opens a page in a browser of its own: `new_page(path, cookies=[…], **options of the context)`.
+
+    At the end nobody may have complained.
+    """
     contexts: list[BrowserContext] = []
 
     def note(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        # Names come from another service, which may be away: the page says so in its own way, the browser in its own.
+        if message.type in ("error", "warning") and not message.location.get("url", "").endswith(NAMES):
             complaints.append(message.text)
 
     def watch(request: Request | WebSocket) -> None:
-        if not request.url.startswith((stack.url, stack.url.replace("http", "ws"))):
+        here = request.url.replace("localhost", "127.0.0.1")
+        if not here.startswith((stack.url, stack.url.replace("http", "ws"))):
             complaints.append(f"went to {request.url}")
 
-    def open_page(path: str, **options: Any) -> Page:
+    def open_page(path: str, *, cookies: Sequence[Any] = (), **options: Any) -> Page:
         context = browser.new_context(**{"base_url": stack.url, "timezone_id": "America/New_York", "locale": "en-US", **options})
         contexts.append(context)
+        context.add_cookies(cookies)
         page = context.new_page()
         page.on("console", note)
         page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -12,20 +12,15 @@ ZONE = ZoneInfo("America/New_York")
 DOCTOR = "Dr. Sofia Alvarez"
 
 
-def calendar_page(new_page: NewPage, clinic: Clinic, slot: Json, role: str = "practitioner") -> Page:
-    """A staff page that shows the calendar and the day of a slot, live."""
-    page = new_page("/")
-    open_calendar(page, clinic, slot, role=role)
+def calendar_page(new_page: NewPage, clinic: Clinic, slot: Json, name: str = DOCTOR) -> Page:
+    """A page of somebody of the demo clinic that shows the calendar and the day of a slot, live."""
+    page = new_page(calendar_path(clinic, slot), cookies=clinic.stack.cookies(name))
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
     return page
 
 
-def open_calendar(page: Page, clinic: Clinic, slot: Json, *, role: str = "practitioner") -> None:
-    """From the start page on."""
-    page.get_by_label("Role").select_option(role)
-    page.get_by_role("button", name="Open the calendar").click()
-    day = day_of(slot)
-    page.goto(f"{page.url.split('?')[0]}?calendar={clinic.id_of('calendars', DOCTOR)}&day={day}")
-    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+def calendar_path(clinic: Clinic, slot: Json) -> str:
+    return f"/calendar/?calendar={clinic.id_of('calendars', DOCTOR)}&day={day_of(slot)}"
 
 
 def visit_on(appointment: Json) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from base64 import b32decode
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,10 +21,20 @@ HEARTBEAT_S = 3
 ENVIRON = {name: os.environ[name] for name in ("PATH", "HOME", "HEALTHFLOW_VENV") if name in os.environ}
 ENVIRON["HEARTBEAT_S"] = str(HEARTBEAT_S)
 API = "/api/engine/v1"
+NAMES = "/api/records/v1/appointments/patients"
 PATIENT = {"name": "Test Patient", "email": "patient@example.org", "phone": "212 555 0100", "date_of_birth": "1980-02-03"}
 
 Json = dict[str, Any]
 NewPage = Callable[..., Page]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who works in the demo clinic."""
+
+    email: str
+    password: str
+    totp_key: bytes
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,18 @@ class Stack:
     data: Path
     url: str
 
+    def person(self, name: str) -> Person:
+        """How somebody of the demo clinic signs in."""
+        seeded = json.loads(manage("auth", "seed_demo", "--json", data=self.data).stdout)
+        login = next(login for login in seeded["logins"] if login["name"] == name)
+        return Person(login["email"], login["password"], b32decode(login["totp_secret"]))
+
+    def cookies(self, name: str) -> list[Json]:
+        """Of a session that somebody of the demo clinic has opened: a code works once, so that tests do not all sign in."""
+        email = f"{name.removeprefix('Dr. ').lower().replace(' ', '.')}@demo.example"
+        given = json.loads(manage("auth", "session", "--email", email, "--json", data=self.data).stdout)
+        return [{"name": cookie, "value": value, "url": self.url} for cookie, value in given.items()]
+
     def push_processes(self) -> set[int]:
         """The pids of the push processes that `./manage.py status` tells of."""
         return {process["pid"] for process in status(self.data)["processes"] if process["name"].startswith("realtime")}
@@ -41,8 +64,8 @@ class Stack:
 class Clinic:
     """The demo clinic as a program sees it. Every test takes slots that no other test takes."""
 
-    def __init__(self, request: APIRequestContext) -> None:
-        self._request = request
+    def __init__(self, request: APIRequestContext, stack: Stack) -> None:
+        self._request, self.stack = request, stack
         self._days = count(2)
         self.profile: Json = request.get(f"{API}/clinics/demo").json()
 

@@ -25,7 +25,7 @@ def test_one_booking_is_on_two_open_calendars_within_a_second(
     new_page: NewPage, clinic: Clinic, record_property: Callable[[str, object], None]
 ) -> None:
     slot = clinic.slots("Follow-up", DOCTOR)[0]
-    pages = [calendar_page(new_page, clinic, slot), calendar_page(new_page, clinic, slot, role="front_desk")]
+    pages = [calendar_page(new_page, clinic, slot), calendar_page(new_page, clinic, slot, "Priya Nair")]
     patient = new_page("/book/demo/")
     with patient.expect_response(lambda response: response.url.endswith("/holds")) as held:
         choose_time(patient, slot)
@@ -136,13 +136,12 @@ def test_another_day_is_live_too_and_the_address_leads_back_to_it(new_page: NewP
 
 @pytest.mark.parametrize("path", ["/", "/book/demo/", "/calendar/"])
 @pytest.mark.parametrize("width", [320, 1280])
-def test_every_control_has_a_name_and_nothing_runs_off_the_side(new_page: NewPage, path: str, width: int) -> None:
-    page = new_page("/", viewport={"width": width, "height": 700})
+def test_every_control_has_a_name_and_nothing_runs_off_the_side(new_page: NewPage, clinic: Clinic, path: str, width: int) -> None:
+    cookies = clinic.stack.cookies(DOCTOR) if path == "/calendar/" else []
+    page = new_page(path, cookies=cookies, viewport={"width": width, "height": 700})
     if path == "/calendar/":
-        page.get_by_role("button", name="Open the calendar").click()
         expect(page.get_by_text("Live", exact=True)).to_be_visible()
     else:
-        page.goto(path)
         page.wait_for_load_state("networkidle")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("document.documentElement.lang") == "en"
@@ -168,11 +167,20 @@ def test_an_unknown_clinic_has_no_booking_page(new_page: NewPage, complaints: li
     complaints[:] = [text for text in complaints if "404" not in text]
 
 
-def test_the_calendar_needs_a_session(new_page: NewPage, stack: Stack) -> None:
+def test_the_calendar_needs_a_session_and_signing_out_ends_it(new_page: NewPage, stack: Stack) -> None:
+    sign_in = f"{stack.url}/login/?next=%2Fcalendar%2F"
     page = new_page("/calendar/")
-    assert page.url == f"{stack.url}/"
-    page.get_by_role("button", name="Open the calendar").click()
+    assert page.url == sign_in
+    page.context.add_cookies(stack.cookies(DOCTOR))  # type: ignore[arg-type]
+    page.goto("/calendar/")
     expect(page.get_by_text("Live", exact=True)).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
     page.goto("/calendar/")
-    assert page.url == f"{stack.url}/"
+    assert page.url == sign_in
+
+
+def test_who_is_away_for_longer_than_a_token_is_good_comes_back_without_signing_in(new_page: NewPage, stack: Stack) -> None:
+    page = new_page("/", cookies=stack.cookies(DOCTOR))
+    page.context.clear_cookies(name="hf_session")
+    page.goto("/calendar/")
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()

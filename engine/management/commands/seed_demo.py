@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import connection, transaction
 
-from engine import bookings, models, queries
+from engine import bookings, envelopes, models, queries
 from engine.errors import SlotTaken
 from engine.imports import Window, assign, create_calendars, publish
 from engine.locks import gate
@@ -33,7 +33,7 @@ _STAFF = [
     {"name": "Priya Nair", "role": "front_desk"},
     {"name": "Thomas Reed", "role": "clinic_admin"},
 ]
-_PATIENTS = ("Eleanor Park", "Marcus Bell", "Ingrid Solano", "Tariq Haddad", "Wendy Zhou", "Peter Lindqvist", "Rosa Marín")
+PATIENTS = ("Eleanor Park", "Marcus Bell", "Ingrid Solano", "Tariq Haddad", "Wendy Zhou", "Peter Lindqvist", "Rosa Marín")
 _HORIZON_S = 2 * queries.DAY_S
 
 
@@ -160,6 +160,20 @@ def _hour(day: date) -> Interval:
     return wall_interval(_ZONE, begins, begins + timedelta(hours=1))[0]
 
 
+def _patient(number: int) -> dict[str, str]:
+    """What a patient of the demo said; the same each time, so that records knows who has come before."""
+    name = PATIENTS[number]
+    return {
+        "name": name,
+        "email": f"{name.split()[0].lower()}@example.org",
+        "phone": f"(212) 555-01{number:02}",
+        "date_of_birth": f"{1958 + 7 * number}-0{1 + number}-1{number}",
+        "state": _STATE,
+        "language": "es" if name.startswith("Rosa") else "en",
+        "zone": _ZONE,
+    }
+
+
 def _book(visit_type: int, number: int, *, slug: str, now: int) -> None:
     """Appointments spread over today and tomorrow, booked as the front desk would."""
     rules = visit_type_rules(visit_type, models.VisitType.objects.values_list("revision", flat=True).get(id=visit_type))
@@ -167,6 +181,6 @@ def _book(visit_type: int, number: int, *, slug: str, now: int) -> None:
         # Searched anew each time: what was just booked is not free any more.
         found = queries.slots(rules, Interval(now, now + _HORIZON_S), state=_STATE, limit=500).offers
         for offer in found[len(found) * n // number :][:1]:
-            patient = Patient(details=json.dumps({"name": _PATIENTS[(visit_type + n) % len(_PATIENTS)]}))
+            patient = Patient(sealed=envelopes.seal(_patient((visit_type + n) % len(PATIENTS))))
             with suppress(SlotTaken):
                 bookings.book(offer, patient=patient, state=_STATE, actor=Actor("demo", clinic=slug))

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Calls of the engine's API. A write carries an Idempotency-Key that stays the same until its outcome is known, so repeating it
+ * Calls of the engine's API, and, with `base`, of another service's. A write carries an Idempotency-Key that stays the same until its outcome is known, so repeating it
  * by itself or by hand cannot do it twice.
  */
 
@@ -11,7 +11,7 @@ const TIMEOUT_MS = 15_000;
 
 /**
  * @typedef {{method?: string, body?: unknown, headers?: Record<string, string>, asPatient?: boolean, signal?: AbortSignal,
- *   waitS?: number}} Options  `asPatient`: without the session of staff who look at a public page; `waitS`: the server may hold
+ *   waitS?: number, base?: string}} Options  `asPatient`: without the session of staff who look at a public page; `waitS`: the server may hold
  *   the request this long, and it is not repeated, because who asks that way asks again anyway
  */
 
@@ -71,12 +71,12 @@ async function call(path, options = {}) {
 }
 
 /** @param {string} path @param {Options} options */
-async function once(path, { method = "GET", body, headers = {}, asPatient = false, signal, waitS = 0 }) {
+async function once(path, { method = "GET", body, headers = {}, asPatient = false, signal, waitS = 0, base = BASE }) {
   const csrf = /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie)?.[1];
   const timeout = AbortSignal.timeout(TIMEOUT_MS + 1_000 * waitS);
   let response;
   try {
-    response = await fetch(BASE + path, {
+    response = await fetch(base + path, {
       method,
       headers: {
         Accept: "application/json",

@@ -1,14 +1,14 @@
 // @ts-check
 /**
  * The public booking page: wishes → a time → a hold → details → an appointment. What a patient types lives in the form
- * and in the request that books, nowhere else: not in the address, not in storage, not in the console.
+ * and, sealed, in the request that books, nowhere else: not in the address, not in storage, not in the console.
  */
 
 import { Refused, get, post, remove, serverNow } from "./api.js";
 import { Availability } from "./availability.js";
 import { tell } from "./connection.js";
 import { byId, make, show, write } from "./dom.js";
-import { askAgain, checkFields, details, isField } from "./details.js";
+import { askAgain, canSeal, checkFields, details, forgetDetails, isField } from "./details.js";
 import { sentence } from "./problems.js";
 import { addDays, clock, dayName, dayOf, startOfDay, visitorZone, zoneName } from "./time.js";
 
@@ -54,6 +54,7 @@ const week = new Availability(
 // --- wishes ----------------------------------------------------------------------------------------------------------------
 
 async function begin() {
+  if (!canSeal) return say("Your details cannot be protected here. Please open this page with https, or call the clinic.");
   const profile = await get(`/clinics/${clinic}`, { asPatient: true });
   visitTypes = profile.visit_types;
   calendars = new Map(profile.calendars.map((/** @type {Calendar} */ calendar) => [calendar.id, calendar]));
@@ -294,11 +295,11 @@ async function confirm(event) {
   if (!checkFields()) return;
   await alone(async () => {
     if (!hold) return;
-    const answer = await post(`/holds/${hold.id}/confirm`, details(), secretly(hold));
+    const answer = await post(`/holds/${hold.id}/confirm`, await details(), secretly(hold));
     const { slot } = hold;
     drop();
     quiet();
-    patient.reset();
+    forgetDetails();
     byId("confirmation").textContent = answer.id;
     history.replaceState({ step: "done" }, "");
     step("done", slot);

@@ -3,8 +3,9 @@
 
 import { Refused, get, post, serverNow } from "./api.js";
 import { tell } from "./connection.js";
-import { byId, make, show } from "./dom.js";
+import { byId, make, show, write } from "./dom.js";
 import { CalendarState, Live } from "./live.js";
+import { Names } from "./names.js";
 import { sentence } from "./problems.js";
 import { addDays, clock, dayName, dayOf, startOfDay, visitorZone, zoneName } from "./time.js";
 
@@ -56,6 +57,7 @@ let opened;
 const moving = new Set();
 let drawing = false;
 
+const names = new Names(drawSoon);
 const live = new Live(location.origin.replace("http", "ws") + "/ws/v1/live", {
   ask: (id, since, waitS, signal) =>
     get(`/calendars/${id}/changes?since=${since}${waitS ? `&wait=${waitS}` : ""}`, { signal, waitS }),
@@ -100,7 +102,8 @@ function look(next, nextDay) {
 
 /** @param {Visit} [visit] */
 function changed(visit) {
-  if (visit && isToday(visit)) byId("news").textContent = `${named(visit)}: ${statusOf(visit)}`;
+  if (visit && isToday(visit)) write(byId("news"), `${named(visit)}: ${statusOf(visit)}`);
+  if (visit) names.look(visit.id);
   drawSoon();
 }
 
@@ -112,6 +115,9 @@ const named = (visit) => `${clock(Date.parse(visit.start), calendar.zone)} ${vis
 
 /** @param {Visit} visit */
 const statusOf = (visit) => STATUS[/** @type {keyof typeof STATUS} */ (visit.status)] ?? visit.status;
+
+/** Who holds a time has not said yet who they are. @param {Visit} visit */
+const patientOf = (visit) => (visit.status === "held" ? "" : names.of(visit.id));
 
 /** @param {Visit} visit @returns {string[]} */
 const movesOf = (visit) => MOVES[/** @type {keyof typeof MOVES} */ (visit.status)] ?? [];
@@ -140,6 +146,7 @@ function draw() {
   const visits = [...state.visits.values()]
     .filter(isToday)
     .sort((a, b) => Date.parse(a.start) - Date.parse(b.start) || a.id.localeCompare(b.id));
+  names.show(visits.filter(({ status }) => status !== "held").map(({ id }) => id));
   byId("day-view").hidden = state.loaded && !state.open.length && !visits.length;
   byId("nothing").hidden = !state.loaded || visits.length > 0;
   const window = drawGrid(state.open, visits);
@@ -227,7 +234,7 @@ function lanesOf(visits) {
 }
 
 function createVisit() {
-  const what = ["from", "until", "type", "status"].flatMap((className) => [make("span", { className }), " "]);
+  const what = ["from", "until", "type", "patient", "status"].flatMap((className) => [make("span", { className }), " "]);
   const body = make("div", {}, make("p", { className: "what" }, ...what), make("p", { className: "moves" }));
   const element = make("li", { className: "visit" }, body);
   element.addEventListener("click", ({ target }) => {
@@ -254,6 +261,7 @@ function drawVisit(element, visit, { first, last }, { lane, of } = { lane: 0, of
     clock(start, calendar.zone),
     `– ${clock(end, calendar.zone)}`,
     visitTypes.get(visit.visit_type) ?? "Visit",
+    patientOf(visit),
     statusOf(visit),
   ];
   [...(element.querySelector(".what")?.children ?? [])].forEach((part, index) => (part.textContent = texts[index]));
@@ -290,7 +298,7 @@ function drawDetails() {
   byId("details-title").textContent = named(visit);
   byId("details-text").textContent =
     `${dayName(day)}, ${clock(Date.parse(visit.start), calendar.zone)} – ` +
-    `${clock(Date.parse(visit.end), calendar.zone)}. ${statusOf(visit)}.`;
+    `${clock(Date.parse(visit.end), calendar.zone)}. ${[patientOf(visit), statusOf(visit)].filter(Boolean).join(". ")}.`;
   byId("cancel").hidden = !CAN_BE_CANCELLED.includes(visit.status);
   show(
     byId("details-moves"),
@@ -346,5 +354,7 @@ byId("cancel").addEventListener("submit", (event) => {
 });
 details.addEventListener("close", () => (opened = undefined));
 setInterval(drawSoon, MINUTE_MS); // the line of now moves
+// The machine slept until the token was too old, and the socket was quicker than the new one.
+addEventListener("session-renewed", () => live.state === "unauthenticated" && location.reload());
 
 begin().catch((error) => say(sentence(error instanceof Refused ? error.code : "internal_error")));

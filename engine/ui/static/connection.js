@@ -57,7 +57,7 @@ function raise(text) {
   banner.hidden = false;
   banner.dataset.state = shown;
   banner.replaceChildren(text);
-  if (shown === "unauthenticated") banner.append(" ", make("a", { href: "/" }, "Sign in"));
+  if (shown === "unauthenticated") banner.append(" ", make("a", { href: `/login/?${new URLSearchParams({ next: location.pathname + location.search })}` }, "Sign in"));
   write(byId("connection-news"), text);
 }
 

@@ -1,7 +1,22 @@
 // @ts-check
-/** The form for the patient's details: what is wrong is said at its field, and the first of them gets the focus. */
+/**
+ * The form for the patient's details: what is wrong is said at its field, and the first of them gets the focus. What is typed
+ * leaves the page sealed to a key that only the service of records has: whatever is between, our own booking included, cannot
+ * read it.
+ */
 
+import { get } from "./api.js";
 import { byId, make } from "./dom.js";
+import { visitorZone } from "./time.js";
+import { CompactEncrypt } from "./vendor/jose.js";
+
+const SEALED_AS = { alg: "ECDH-ES", enc: "A256GCM", typ: "healthflow-patient+jwe" };
+
+/** Browsers seal only in pages that came over TLS, or from this very machine; then nothing is typed that could not be. */
+export const canSeal = globalThis.crypto?.subtle !== undefined;
+
+/** The last envelope: asking again has to send the same one, else it were another request. */
+let last = { text: "", kid: "", envelope: "" };
 
 /** @type {Record<string, string>} */
 const FIELDS = {
@@ -16,9 +31,28 @@ const FIELDS = {
 export const isField = (id) => id in FIELDS;
 
 /** The body that confirms a hold. */
-export function details() {
-  const { state, ...patient } = Object.fromEntries(Object.keys(FIELDS).map((id) => [id, field(id).value.trim()]));
-  return { patient, state };
+export async function details() {
+  const typed = Object.fromEntries(Object.keys(FIELDS).map((id) => [id, field(id).value.trim()]));
+  const language = navigator.language.slice(0, 2).toLowerCase();
+  const sealed = await seal(JSON.stringify({ ...typed, language, zone: visitorZone }));
+  return { patient: { sealed }, state: typed.state };
+}
+
+/** Nothing of it stays in the page. */
+export function forgetDetails() {
+  last = { text: "", kid: "", envelope: "" };
+  /** @type {HTMLFormElement} */ (byId("patient")).reset();
+}
+
+/** @param {string} text */
+async function seal(text) {
+  const { keys } = await get("/sealing-keys", { asPatient: true });
+  const { kid } = keys[0];
+  if (last.text !== text || last.kid !== kid) {
+    const sealing = new CompactEncrypt(new TextEncoder().encode(text)).setProtectedHeader({ ...SEALED_AS, kid });
+    last = { text, kid, envelope: await sealing.encrypt(keys[0]) };
+  }
+  return last.envelope;
 }
 
 /** Whether everything is there; where not, says so. */

@@ -158,11 +158,13 @@ export class Live {
 
   /** The socket is gone, or has to go. @param {number} code  0 when nobody said why */
   #lose(code) {
-    const polled = !this.#ready && this.state === "open";
+    const ready = this.#ready;
+    const polled = !ready && this.state === "open";
     if (!polled) this.#disconnect();
     this.#hangUp();
     // Who sends no greeting relies on the session cookie; the server waited for somebody to say who it is, and nobody did.
-    if (code === 4401 || (code === 4408 && !this.#greeting)) return this.#end("unauthenticated");
+    // The token of an open socket ends; there may be a newer one.
+    if ((code === 4401 && !ready) || (code === 4408 && !this.#greeting)) return this.#end("unauthenticated");
     if (code === 4403) return this.#end("forbidden");
     const asked = this.#hint ?? (OUR_FAULT.has(code) ? OUR_FAULT_MS : 0);
     this.#hint = undefined;

@@ -4,12 +4,12 @@ import pytest
 
 from engine import bookings
 from engine.errors import SlotTaken
-from engine.rows import Actor, Patient
+from engine.rows import Actor
 from engine.scheduling.lifecycle import Status
 from tests.practice import Practice
+from tests.writes import ZOE
 
 DESK = Actor("desk", "harbor")
-ZOE = Patient(details='{"name": "Zoe Canary"}')
 
 
 def test_a_hold_takes_the_slot_until_it_is_confirmed(practice: Practice) -> None:

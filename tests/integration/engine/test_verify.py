@@ -7,7 +7,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from engine import bookings, models
+from engine import bookings, envelopes, models
 from engine.offers import Offer
 from engine.rows import Actor, Patient
 from engine.verification import CHECKS, verify
@@ -20,7 +20,7 @@ DESK = Actor("desk", clinic="harbor")
 def booked(practice: Practice) -> Practice:
     """A visit that is booked, another that is cancelled, a procedure on two calendars, and a hold; every event sent."""
     visits, procedures = at_the_doctor(practice, practice.visit), at_the_doctor(practice, practice.procedure)
-    bookings.book(visits[0], patient=Patient(details='{"name": "A"}'), state="", actor=DESK)
+    bookings.book(visits[0], patient=Patient(sealed=envelopes.seal({"name": "A"})), state="", actor=DESK)
     cancelled = bookings.book(visits[1], patient=Patient(id="b"), state="", actor=DESK)
     bookings.cancel(cancelled.appointment.id, reason="", by="clinic", actor=DESK)
     bookings.book(procedures[-1], patient=Patient(id="c"), state="", actor=DESK)
@@ -184,6 +184,11 @@ END $$; """
             "UPDATE engine_appointment SET patient_details = ''::bytea WHERE patient_details IS NOT NULL",
             {"patient_details_sealed": 1},
             id="patient_details_empty",
+        ),
+        pytest.param(
+            "UPDATE engine_appointment SET patient_details = '\\x01'::bytea || patient_details WHERE patient_details IS NOT NULL",
+            {},
+            id="patient_details_from_before_envelopes",
         ),
         pytest.param(
             "UPDATE engine_outboxevent SET at = now() - interval '61 seconds'",

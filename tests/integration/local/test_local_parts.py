@@ -29,7 +29,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("servers")
 
 
-def run(table: list[Process], *, logs: Path) -> tuple[int, list[str], list[str]]:
+def run(table: list[Process], *, logs: Path, variables: dict[str, str] | None = None) -> tuple[int, list[str], list[str]]:
     """Exit status, what the supervisor said, what the processes said; stops as soon as all are ready."""
     said: list[str] = []
     shown: list[str] = []
@@ -37,7 +37,7 @@ def run(table: list[Process], *, logs: Path) -> tuple[int, list[str], list[str]]
     async def supervise() -> int:
         supervisor = Supervisor(
             table,
-            variables={},
+            variables=variables or {},
             logs=logs,
             say=said.append,
             show=shown.append,
@@ -49,8 +49,8 @@ def run(table: list[Process], *, logs: Path) -> tuple[int, list[str], list[str]]
     return asyncio.run(supervise()), said, shown
 
 
-def python(name: str, *, code: str, after: tuple[str, ...] = ()) -> Process:
-    return Process(name, command=(sys.executable, "-c", code), after=after, once=True)
+def python(name: str, *, code: str, project: str = "", after: tuple[str, ...] = ()) -> Process:
+    return Process(name, project=project, command=(sys.executable, "-c", code), after=after, once=True)
 
 
 def test_a_process_that_cannot_start_ends_the_start_with_its_last_lines(tmp_path: Path) -> None:
@@ -116,6 +116,33 @@ def test_keys_are_made_once_and_fit_each_other(tmp_path: Path) -> None:
     assert set(key) == {"kty", "crv", "alg", "use", "kid", "x"}
     token = jwt.encode({"sub": "x"}, Path(first["TOKEN_SIGNING_KEY_FILE"]).read_text(), algorithm="EdDSA")
     assert jwt.decode(token, jwt.PyJWK(key), algorithms=["EdDSA"]) == {"sub": "x"}
+
+
+def test_what_a_service_owns_no_other_process_is_told(tmp_path: Path) -> None:
+    told = environment.keys(tmp_path) | {f"DATABASE_URL_{name.upper()}": name for name in SERVICES}
+    owned = {
+        project: {name for name in environment.own(told, project=project) if name in environment.OWNED} for project in SERVICES
+    }
+
+    for name in SERVICES:
+        assert {f"DATABASE_URL_{name.upper()}", f"SERVICE_KEY_FILE_{name.upper()}"} <= owned[name]
+    assert [name for name in SERVICES if "SEALING_KEY_FILE" in owned[name]] == ["records"]
+    assert [name for name in SERVICES if "KMS_URL" in owned[name]] == ["records"]
+    assert sum(len(names) for names in owned.values()) == sum(len(owners) for owners in environment.OWNED.values())
+    for project in ("realtime", ""):
+        assert environment.own(told, project=project).keys() == told.keys() - environment.OWNED.keys()
+
+
+def test_a_process_gets_what_its_project_may_have(tmp_path: Path) -> None:
+    code = "import os; print(sorted(name for name in ('SEALING_KEY_FILE', 'KMS_URL', 'SEALING_JWKS_FILE') if name in os.environ))"
+    variables = {"SEALING_KEY_FILE": "x", "KMS_URL": "x", "SEALING_JWKS_FILE": "x"}
+    table = [python(project, code=code, project=project) for project in ("engine", "records")]
+
+    _, _, shown = run(table, logs=tmp_path, variables=variables)
+
+    engine, records = sorted(shown)
+    assert engine.endswith("['SEALING_JWKS_FILE']")
+    assert records.endswith("['KMS_URL', 'SEALING_JWKS_FILE', 'SEALING_KEY_FILE']")
 
 
 def test_ports_are_free_different_and_below_the_ephemeral_ones() -> None:

@@ -9,11 +9,11 @@ import pytest
 from redis import Redis
 
 from engine import bookings, models, queries, relay
-from engine.rows import Actor, Patient
+from engine.rows import Actor
 from tests.practice import Practice
+from tests.writes import ZOE
 
 DESK = Actor("desk", "harbor")
-ZOE = Patient(details='{"name": "Zoe Canary", "email": "zoe@canary.example"}')
 
 
 @pytest.fixture
@@ -26,6 +26,7 @@ def test_frames_are_what_changes_answers_and_the_public_ones_name_nobody(practic
     first, second = [offer for offer in practice.offers() if offer.calendar == practice.doctor.id][:2]
     held = bookings.hold(first, seconds=300, actor=DESK).appointment
     bookings.confirm(held.id, patient=ZOE, state="", actor=DESK)
+    bookings.link(held.id, "p-canary")
     bookings.reschedule(held.id, second, by="clinic", actor=DESK)
     bookings.cancel(held.id, reason="Zoe Canary is ill", by="clinic", actor=DESK)
 
@@ -33,13 +34,14 @@ def test_frames_are_what_changes_answers_and_the_public_ones_name_nobody(practic
 
     _, _, answered = queries.changes(practice.doctor.uid, since=0, limit=10, clinic=practice.slug)
     staff, public = frames(redis, practice.doctor)
-    assert sent == 4
+    assert sent == 5
     assert staff == answered
     assert [frame["data"] for frame in public] == [
         interval(answered[0]) | {"free": False},
         interval(answered[1]) | {"free": False},
+        {"start": answered[2]["data"]["start"], "end": answered[2]["data"]["start"], "free": False},
         {},
-        interval(answered[3]) | {"free": True},
+        interval(answered[4]) | {"free": True},
     ]
     assert {frame["event"] for frame in public} == {"slots.changed"}
     published = json.dumps(public)

@@ -1,0 +1,1 @@
+"""The pages of the auth service: rendered here, useful without JavaScript. Each view is a request, one call inward, an answer."""
