@@ -89,7 +89,7 @@ def contact(row: Patient, details: Details, *, said: dict[str, Any], refused: Co
         "phone": phone,
         "language": said.get("language") or details.language or "en",
         "channels": [channel for channel, address in given.items() if address and channel not in refused],
-        "zone": details.zone,
+        "zone": said.get("zone") or details.zone,
     }
 
 

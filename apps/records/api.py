@@ -186,11 +186,11 @@ def appointment_patient(request: HttpRequest, appointment_id: str) -> HttpRespon
     return shown(whose, lambda: answers.card(whose.patient, queries.details(whose.patient), role=whose.claims.role))
 
 
-@api.post("/appointments/patients", response={200: shapes.Thing, PROBLEMS: ProblemOut}, tags=["appointments"])
+@api.post("/appointments/patients", response={200: shapes.Items, PROBLEMS: ProblemOut}, tags=["appointments"])
 def appointments_patients(request: HttpRequest, body: shapes.AppointmentsIn) -> HttpResponse:
-    """Who has these appointments, by appointment; what the caller may not see, or nobody knows yet, is left out."""
+    """Who has these appointments, each with its `appointment`; what the caller may not see, or nobody knows yet, is left out."""
     known = asked(request, "appointment.patient")
-    return shown(known, lambda: {"patients": _cards(known, body.appointments)})
+    return shown(known, lambda: {"items": _cards(known, body.appointments), "next": None})
 
 
 def _found(known: Asked, body: shapes.SearchIn) -> dict[str, Any]:
@@ -212,12 +212,13 @@ def _found(known: Asked, body: shapes.SearchIn) -> dict[str, Any]:
     return {"items": items, "next": str(ids[-1]) if len(ids) == body.limit else None}
 
 
-def _cards(known: Asked, appointments: list[str]) -> dict[str, Any]:
+def _cards(known: Asked, appointments: list[str]) -> list[dict[str, Any]]:
     whose = queries.patients_of_appointments(known.clinic, appointments)
     opened = queries.details_of_many(known.clinic, access.own(known.claims, whose.values()))
     for key in opened:
         known.audit(patient=key)
-    return {str(one): answers.card(*opened[key], role=known.claims.role) for one, key in whose.items() if key in opened}
+    cards = {key: answers.card(row, details, role=known.claims.role) for key, (row, details) in opened.items()}
+    return [{"appointment": str(one), **cards[key]} for one, key in whose.items() if key in cards]
 
 
 def _only_visible(known: Asked, body: shapes.Details) -> None:

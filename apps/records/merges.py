@@ -37,7 +37,9 @@ def merge(source: str, *, into: Patient, actor: str) -> Merge:
 
 
 def undo(patient: Patient, name: str) -> Merge:
-    """The merged patient is one of its own again. The survivor gets its old details back, if they were not changed since.
+    """The merged patient is one of its own again, and so are its appointments.
+
+    The survivor gets its old details back, if they were not changed since.
 
     Raises NotFound, and VersionConflict when a later merge must be undone first.
     """
@@ -58,8 +60,9 @@ def undo(patient: Patient, name: str) -> Merge:
         before = cipher.unseal_bytes(found.before, table="merge", row=found.id, column="before")
         patients.store(survivor, Details.model_validate_json(before), cipher=cipher)
     patients.findable(rows[found.source], queries.details(rows[found.source]))
-    told = {"patient": str(found.source), "from": str(found.target), "clinic": patient.clinic}
-    events.record(type="patient.unmerged", clinic=patient.clinic, subject=str(found.source), data=told)
+    for appointment in queries.appointments_of(patient.clinic, found.moved):
+        linked = {"appointment": str(appointment), "patient": str(found.source), "clinic": patient.clinic}
+        events.record(type="patient.linked", clinic=patient.clinic, subject=str(found.source), data=linked)
     return found
 
 

@@ -88,6 +88,11 @@ def patients_of_appointments(clinic: str, appointments: Iterable[str]) -> dict[U
     return {appointment: now[patient] for appointment, patient in found.items() if patient in now}
 
 
+def appointments_of(clinic: str, patients: Sequence[UUID]) -> list[UUID]:
+    rows = Visit.objects.filter(clinic=clinic, patient__in=patients).order_by("appointment")
+    return list(rows.values_list("appointment", flat=True))
+
+
 def in_care_of(calendar: str, clinic: str, patients: Sequence[UUID]) -> set[UUID]:
     """Those of these patients who have, or had, an appointment on that calendar that was not cancelled."""
     mine = as_id(calendar)

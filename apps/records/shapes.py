@@ -92,14 +92,18 @@ class Envelope(BaseModel):
     phone: Annotated[Phone | None, _Lenient] = None
     date_of_birth: Annotated[BirthDate | None, _Lenient] = None
     language: Annotated[Language | None, _Lenient] = None
+    state: Annotated[State | None, _Lenient] = None
+    zone: Annotated[Zone | None, _Lenient] = None
     answers: Annotated[dict[Line, Annotated[str, Field(max_length=2000)]] | None, _Lenient] = None
 
     def details(self, *, state: str) -> Details:
+        """The demographics in it; `state` is what the booking says, if the envelope does not."""
         return Details(
             name=self.name,
             birth_date=self.date_of_birth,
             language=self.language or "",
-            state=state,
+            state=self.state or state,
+            zone=self.zone,
             phones=(self.phone,) if self.phone else (),
             emails=(self.email,) if self.email else (),
         )

@@ -34,6 +34,8 @@ SAID: dict[str, Any] = {
     "date_of_birth": "1990-02-03",
     "phone": "+1 415 555 2671",
     "email": "ada.canary@example.org",
+    "language": "es",
+    "zone": "America/New_York",
     "answers": {"Reason": "Canary cough"},
 }
 

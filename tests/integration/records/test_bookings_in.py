@@ -4,6 +4,7 @@ import random
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from apps.kernel.models import AuditEntry, OutboxEvent, ParkedEvent
 from apps.records.models import Patient, Visit
@@ -33,7 +34,7 @@ def test_an_envelope_becomes_a_patient_and_a_fact(room: Room) -> None:
         }
     ]
     read = send(room.client("clinic_admin"), "get", f"/patients/{patient.id}")
-    assert read["name"] == SAID["name"]
+    assert (read["name"], read["zone"], read["language"]) == (SAID["name"], SAID["zone"], SAID["language"])
     assert (read["birth_date"], read["phones"], read["emails"]) == (SAID["date_of_birth"], [SAID["phone"]], [SAID["email"]])
     assert read["state"] == "NY"
 
@@ -109,7 +110,12 @@ def test_an_envelope_without_a_name_has_nobody_in_it(room: Room, details: dict[s
 
 
 def test_an_unusable_contact_does_not_lose_the_patient(room: Room) -> None:
-    told(room.fact("booked", sealed=sealed({"name": "Ada O'Canary", "phone": "call me", "email": 7, "date_of_birth": "soon"})))
+    told(
+        room.fact(
+            "booked",
+            sealed=sealed({"name": "Ada O'Canary", "phone": "call me", "email": 7, "date_of_birth": "soon", "zone": "Mars"}),
+        )
+    )
 
     patient = Patient.objects.get(clinic=room.clinic)
     read = send(room.client("clinic_admin"), "get", f"/patients/{patient.id}")
@@ -170,13 +176,13 @@ def test_a_calendar_page_asks_for_its_names_at_once(room: Room) -> None:
     told(mine, nobodys, other)
     asked = {"appointments": [mine["subject"], nobodys["subject"], other["subject"], "nonsense"]}
 
-    at_desk = send(room.client("front_desk"), "post", "/appointments/patients", asked)["patients"]
-    at_doctor = send(room.practitioner(), "post", "/appointments/patients", asked)["patients"]
-    elsewhere = send(room.client("front_desk", clinic="elsewhere"), "post", "/appointments/patients", asked)["patients"]
+    def at(client: Client) -> dict[str, Any]:
+        return {one.pop("appointment"): one for one in send(client, "post", "/appointments/patients", asked)["items"]}
 
+    at_desk, at_doctor = at(room.client("front_desk")), at(room.practitioner())
     assert {key: one["name"] for key, one in at_desk.items()} == {mine["subject"]: ADA["name"], other["subject"]: "Bob Canary"}
     assert set(at_doctor) == {mine["subject"]}
-    assert elsewhere == {}
+    assert at(room.client("front_desk", clinic="elsewhere")) == {}
     one = send(room.practitioner(), "get", f"/appointments/{mine['subject']}/patient")
     assert one == at_doctor[mine["subject"]]
     assert send(room.client("front_desk"), "get", f"/appointments/{nobodys['subject']}/patient", status=404)

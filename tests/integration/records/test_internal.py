@@ -46,7 +46,7 @@ def test_a_booking_says_how_to_reach_its_patient(room: Room) -> None:
         "phone": SAID["phone"],
         "language": "es",
         "channels": ["email", "sms"],
-        "zone": None,
+        "zone": "America/New_York",
     }
     entry = AuditEntry.objects.get(clinic=room.clinic, action="patient.contact")
     assert (entry.actor, entry.patient) == ("notifications", patient)

@@ -103,6 +103,25 @@ def test_merges_are_undone_the_newest_first(room: Room) -> None:
 
 
 @pytest.mark.django_db
+def test_after_an_undone_merge_each_has_its_own_appointments(room: Room) -> None:
+    patient, other = room.patient()["id"], room.patient(**OTHER)["id"]
+    booked = room.fact("booked", patient=other)
+    told(booked)
+    undo = merge(room, other, patient)["merge"]
+
+    send(room.client("clinic_admin"), "post", f"/patients/{patient}/merges/{undo}/undo", {})
+
+    facts = OutboxEvent.objects.filter(clinic=room.clinic, type="patient.linked.v1").order_by("id")
+    assert list(facts.values_list("data", flat=True))[-1] == {
+        "appointment": booked["subject"],
+        "patient": other,
+        "clinic": room.clinic,
+    }
+    assert send(room.client("front_desk"), "get", f"/patients/{patient}/visits")["items"] == []
+    assert len(send(room.client("front_desk"), "get", f"/patients/{other}/visits")["items"]) == 1
+
+
+@pytest.mark.django_db
 def test_what_cannot_be_merged_is_refused(room: Room) -> None:
     patient, other = room.patient()["id"], room.patient(**OTHER)["id"]
     foreign = Room(room.clinic + "x", room.calendar).patient()["id"]
