@@ -7,7 +7,6 @@ from ninja import Query
 from pydantic import ValidationError
 
 from apps.kernel.api import PROBLEMS, Api, as_validation_failed
-from apps.kernel.ids import as_id
 from apps.kernel.problems import Forbidden, NotFound, ValidationFailed
 from apps.kernel.shapes import ProblemOut
 from apps.records import access, answers, chart, merges, patients, queries, search, shapes
@@ -194,7 +193,7 @@ def appointments_patients(request: HttpRequest, body: shapes.AppointmentsIn) -> 
 
 
 def _found(known: Asked, body: shapes.SearchIn) -> dict[str, Any]:
-    after = as_id(body.cursor) if body.cursor else None
+    after = queries.place(body.cursor)
     secret = keyring().newest(known.clinic)
     alternatives = [
         search.find(known.clinic, terms=terms, limit=body.limit, after=after) for terms in search_terms(body, secret=secret)

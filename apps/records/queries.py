@@ -105,8 +105,8 @@ def in_care_of(calendar: str, clinic: str, patients: Sequence[UUID]) -> set[UUID
 def visits(clinic: str, patients: Sequence[UUID], *, limit: int, after: str = "") -> list[Visit]:
     """Appointments of a patient's family, newest first; `after` is the last one's id."""
     found = Visit.objects.filter(clinic=clinic, patient__in=patients)
-    if after:
-        last = visit(clinic, after)
+    last = found.filter(appointment=place(after)).first()
+    if last is not None:
         found = found.filter(Q(start__lt=last.start) | Q(start=last.start, appointment__lt=last.appointment))
     return list(found.order_by("-start", "-appointment")[:limit])
 
@@ -202,10 +202,16 @@ def patients_with(phone: str) -> list[str]:
         return [row[0] for row in cursor.fetchall()]
 
 
-def _after(found: Any, after: str) -> Any:
-    if not after:
-        return found
-    last = as_id(after)
-    if last is None:
+def place(cursor: str) -> UUID | None:
+    """Where a page begins: after that id. Raises ValidationFailed."""
+    if not cursor:
+        return None
+    known = as_id(cursor)
+    if known is None:
         raise ValidationFailed("This is not a cursor we gave.", param="cursor")
-    return found.filter(id__lt=last)
+    return known
+
+
+def _after(found: Any, cursor: str) -> Any:
+    last = place(cursor)
+    return found.filter(id__lt=last) if last else found

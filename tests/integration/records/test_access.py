@@ -10,7 +10,9 @@ import pytest
 from django.db.models.functions import Now
 from django.test import Client
 
+from apps.kernel import events
 from apps.kernel.models import AuditEntry, OutboxEvent
+from apps.kernel.redis import connect
 from apps.kernel.tokens import ROLES
 from apps.records.api import api
 from apps.records.models import BreakGlass
@@ -237,3 +239,15 @@ def test_glass_is_not_broken_without_a_reason_or_for_long(room: Room, body: dict
 
     assert not BreakGlass.objects.filter(patient=patient).exists()
     send(doctor, "get", f"/patients/{patient}", status=403)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_glass_is_broken_without_redis(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient = room.patient()["id"]
+    monkeypatch.setattr(events, "_redis", lambda: connect("redis://127.0.0.1:1", timeout_s=0.1))
+    doctor = room.client("practitioner")
+
+    send(doctor, "post", f"/patients/{patient}/break-glass", {"reason": "unconscious on arrival"}, status=201)
+
+    assert send(doctor, "get", f"/patients/{patient}")["name"] == ADA["name"]
+    assert OutboxEvent.objects.filter(clinic=room.clinic, type="break_glass.opened.v1").count() == 1

@@ -1,12 +1,16 @@
 """Facts of the engine: an envelope becomes a patient, an arrival a visit, in any order, thrice, and nothing twice."""
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 
 from apps.kernel.models import AuditEntry, OutboxEvent, ParkedEvent
+from apps.records.keys import keyring
+from apps.records.kms import KeyFile
 from apps.records.models import Patient, Visit
 from tests.integration.records.room import ADA, SAID, Room, sealed, send, told
 
@@ -187,3 +191,16 @@ def test_a_calendar_page_asks_for_its_names_at_once(room: Room) -> None:
     assert one == at_doctor[mine["subject"]]
     assert send(room.client("front_desk"), "get", f"/appointments/{nobodys['subject']}/patient", status=404)
     assert AuditEntry.objects.filter(clinic=room.clinic, action="appointment.patient", patient=one["id"]).count() == 3
+
+
+def test_while_the_key_service_is_away_bookings_wait_and_none_is_parked(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    booked = room.fact("booked", sealed=sealed())
+    with monkeypatch.context() as away:
+        away.setattr(keyring(), "kms", KeyFile(Path("/proc/nobody/kms.json")))
+        with pytest.raises(OperationalError):
+            told(booked)
+    assert not ParkedEvent.objects.filter(subject=booked["subject"]).exists()
+
+    told(booked)
+
+    assert visit(booked).patient

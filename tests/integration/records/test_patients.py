@@ -101,6 +101,8 @@ def test_search_gives_pages(room: Room) -> None:
 
     assert [one["id"] for one in first["items"] + second["items"]] == sorted(made)
     assert second["next"] is None
+    assert send(desk, "post", "/patients/search", {"name": ADA["name"], "cursor": "x"}, status=422)["param"] == "cursor"
+    assert send(desk, "get", f"/patients/{made[0]}/visits?cursor=x", status=422)["param"] == "cursor"
 
 
 @pytest.mark.parametrize(
