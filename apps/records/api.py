@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from apps.kernel.api import PROBLEMS, Api, as_validation_failed
 from apps.kernel.problems import Forbidden, NotFound, ValidationFailed
 from apps.kernel.shapes import ProblemOut
-from apps.records import access, answers, chart, merges, patients, queries, search, shapes
+from apps.records import access, answers, api_chart, merges, patients, queries, search, shapes
 from apps.records.access import Asked, asked, asked_of, shown, written
 from apps.records.emergencies import open_glass
 from apps.records.keys import keyring
@@ -26,7 +26,7 @@ api = Api(
 )
 
 
-api.add_router("", chart.router)
+api.add_router("", api_chart.router)
 
 
 # --- patients -----------------------------------------------------------------------------------------------------------
@@ -45,7 +45,7 @@ def create_patient(request: HttpRequest, body: shapes.PatientIn) -> HttpResponse
     return written(known, write)
 
 
-@api.post("/patients/search", response={200: shapes.Items, PROBLEMS: ProblemOut}, tags=["patients"])
+@api.post("/patients/search", response={200: shapes.CardsOut, PROBLEMS: ProblemOut}, tags=["patients"])
 def search_patients(request: HttpRequest, body: shapes.SearchIn) -> HttpResponse:
     """Patients of the clinic by exact terms. One who is not the practitioner's own is an id and `"access": "break_glass"`."""
     known = asked(request, "patient.search")
@@ -78,14 +78,14 @@ def change_patient(request: HttpRequest, patient_id: str, body: shapes.PatientCh
     return written(known, write, status=200)
 
 
-@api.get("/patients/{patient_id}/export", response={200: shapes.Thing, PROBLEMS: ProblemOut}, tags=["patients"])
+@api.get("/patients/{patient_id}/export", response={200: shapes.ExportOut, PROBLEMS: ProblemOut}, tags=["patients"])
 def export_patient(request: HttpRequest, patient_id: str) -> HttpResponse:
     """All that is kept of a patient, as the patient may ask for it (45 CFR 164.524)."""
     known = asked_of(request, "patient.export", patient_id)
     return shown(known, lambda: answers.everything(known.patient, known.family, known.clinic))
 
 
-@api.get("/patients/{patient_id}/disclosures", response={200: shapes.Items, PROBLEMS: ProblemOut}, tags=["patients"])
+@api.get("/patients/{patient_id}/disclosures", response={200: shapes.DisclosuresOut, PROBLEMS: ProblemOut}, tags=["patients"])
 def disclosures(request: HttpRequest, patient_id: str, query: Query[shapes.PageQuery]) -> HttpResponse:
     """Who looked at or changed what of this patient, newest first (45 CFR 164.528)."""
     known = asked_of(request, "patient.disclosures", patient_id)
@@ -98,7 +98,7 @@ def disclosures(request: HttpRequest, patient_id: str, query: Query[shapes.PageQ
     return shown(known, read)
 
 
-@api.post("/patients/{patient_id}/break-glass", response={201: shapes.Thing, PROBLEMS: ProblemOut}, tags=["patients"])
+@api.post("/patients/{patient_id}/break-glass", response={201: shapes.GlassOut, PROBLEMS: ProblemOut}, tags=["patients"])
 def break_glass(request: HttpRequest, patient_id: str, body: shapes.BreakGlassIn) -> HttpResponse:
     """Opens this one patient to a practitioner who has no part in the care, for up to 60 minutes. The auditor is told."""
     known = asked_of(request, "break_glass.open", patient_id)
@@ -113,7 +113,7 @@ def break_glass(request: HttpRequest, patient_id: str, body: shapes.BreakGlassIn
 # --- one person, two records --------------------------------------------------------------------------------------------
 
 
-@api.get("/duplicates", response={200: shapes.Items, PROBLEMS: ProblemOut}, tags=["duplicates"])
+@api.get("/duplicates", response={200: shapes.CardsOut, PROBLEMS: ProblemOut}, tags=["duplicates"])
 def suspects(request: HttpRequest, query: Query[shapes.PageQuery]) -> HttpResponse:
     """Patients who may be in the records twice."""
     known = asked(request, "patient.duplicates")
@@ -127,7 +127,7 @@ def suspects(request: HttpRequest, query: Query[shapes.PageQuery]) -> HttpRespon
     return shown(known, read)
 
 
-@api.get("/patients/{patient_id}/duplicates", response={200: shapes.Items, PROBLEMS: ProblemOut}, tags=["duplicates"])
+@api.get("/patients/{patient_id}/duplicates", response={200: shapes.CardsOut, PROBLEMS: ProblemOut}, tags=["duplicates"])
 def duplicates(request: HttpRequest, patient_id: str) -> HttpResponse:
     """Who else may be this patient, likeliest first, with the reasons."""
     known = asked_of(request, "patient.duplicates", patient_id)
@@ -145,7 +145,7 @@ def duplicates(request: HttpRequest, patient_id: str) -> HttpResponse:
     return shown(known, read)
 
 
-@api.post("/patients/{patient_id}/merge", response={200: shapes.Thing, PROBLEMS: ProblemOut}, tags=["duplicates"])
+@api.post("/patients/{patient_id}/merge", response={200: shapes.MergeOut, PROBLEMS: ProblemOut}, tags=["duplicates"])
 def merge_patients(request: HttpRequest, patient_id: str, body: shapes.MergeIn) -> HttpResponse:
     """`source` is this patient from now on; nothing of either is lost. The answer's `merge` undoes it."""
     known = asked_of(request, "patient.merge", patient_id)
@@ -158,7 +158,9 @@ def merge_patients(request: HttpRequest, patient_id: str, body: shapes.MergeIn) 
     return written(known, write, status=200)
 
 
-@api.post("/patients/{patient_id}/merges/{merge_id}/undo", response={200: shapes.Thing, PROBLEMS: ProblemOut}, tags=["duplicates"])
+@api.post(
+    "/patients/{patient_id}/merges/{merge_id}/undo", response={200: shapes.MergeOut, PROBLEMS: ProblemOut}, tags=["duplicates"]
+)
 def undo_merge(request: HttpRequest, patient_id: str, merge_id: str, body: shapes.Nothing | None = None) -> HttpResponse:
     """The merged patient is one of its own again; a later merge must be undone first."""
     known = asked_of(request, "patient.merge", patient_id)
@@ -174,7 +176,7 @@ def undo_merge(request: HttpRequest, patient_id: str, merge_id: str, body: shape
 # --- appointments -------------------------------------------------------------------------------------------------------
 
 
-@api.get("/appointments/{appointment_id}/patient", response={200: shapes.Thing, PROBLEMS: ProblemOut}, tags=["appointments"])
+@api.get("/appointments/{appointment_id}/patient", response={200: shapes.CardOut, PROBLEMS: ProblemOut}, tags=["appointments"])
 def appointment_patient(request: HttpRequest, appointment_id: str) -> HttpResponse:
     """Who has this appointment."""
     known = asked(request, "appointment.patient")
@@ -185,7 +187,7 @@ def appointment_patient(request: HttpRequest, appointment_id: str) -> HttpRespon
     return shown(whose, lambda: answers.card(whose.patient, queries.details(whose.patient), role=whose.claims.role))
 
 
-@api.post("/appointments/patients", response={200: shapes.Items, PROBLEMS: ProblemOut}, tags=["appointments"])
+@api.post("/appointments/patients", response={200: shapes.CardsOut, PROBLEMS: ProblemOut}, tags=["appointments"])
 def appointments_patients(request: HttpRequest, body: shapes.AppointmentsIn) -> HttpResponse:
     """Who has these appointments, each with its `appointment`; what the caller may not see, or nobody knows yet, is left out."""
     known = asked(request, "appointment.patient")

@@ -20,7 +20,7 @@ from apps.records.models import Patient, Visit
 api = Api(title="HealthFlow patient records, for services", description="Not for people.", namespace="records-internal")
 
 
-@api.get("/appointments/{appointment_id}/contact", response={200: shapes.Thing, PROBLEMS: ProblemOut})
+@api.get("/appointments/{appointment_id}/contact", response={200: shapes.ContactOut, PROBLEMS: ProblemOut})
 def appointment_contact(request: HttpRequest, appointment_id: str) -> HttpResponse:
     """How to reach who has this appointment; 404 as long as nobody knows."""
     service = calling_service(request, "notifications")
@@ -31,7 +31,7 @@ def appointment_contact(request: HttpRequest, appointment_id: str) -> HttpRespon
         return as_json(_contact(request, service, queries.patient(visit.clinic, visit.patient), visit))
 
 
-@api.get("/patients/{patient_id}/contact", response={200: shapes.Thing, PROBLEMS: ProblemOut})
+@api.get("/patients/{patient_id}/contact", response={200: shapes.ContactOut, PROBLEMS: ProblemOut})
 def patient_contact(request: HttpRequest, patient_id: str) -> HttpResponse:
     """How to reach this patient."""
     service = calling_service(request, "notifications")
@@ -39,7 +39,7 @@ def patient_contact(request: HttpRequest, patient_id: str) -> HttpResponse:
         return as_json(_contact(request, service, queries.patient_of_any_clinic(patient_id)))
 
 
-@api.get("/patients/{patient_id}/billing", response={200: shapes.Thing, PROBLEMS: ProblemOut})
+@api.get("/patients/{patient_id}/billing", response={200: shapes.BillingOut, PROBLEMS: ProblemOut})
 def patient_billing(request: HttpRequest, patient_id: str) -> HttpResponse:
     """What a claim says of the insured person."""
     service = calling_service(request, "billing")
@@ -59,7 +59,7 @@ def patient_billing(request: HttpRequest, patient_id: str) -> HttpResponse:
     )
 
 
-@api.post("/contacts/find", response={200: shapes.Thing, PROBLEMS: ProblemOut})
+@api.post("/contacts/find", response={200: shapes.PatientsOut, PROBLEMS: ProblemOut})
 def find_contacts(request: HttpRequest, body: shapes.PhoneIn) -> HttpResponse:
     """Whose telephone number this is, in all clinics: somebody wrote STOP."""
     service = calling_service(request, "notifications")

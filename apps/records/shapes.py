@@ -201,19 +201,164 @@ class PhoneIn(Closed):
     phone: Phone
 
 
+# --- answers: what the documents say ------------------------------------------------------------------------------------
+
+
 class PatientOut(Answer):
     """What the caller's role sees of a patient: the other fields are left out, not empty."""
 
-    model_config = ConfigDict(extra="allow")
-
     id: str
     version: int
+    possible_duplicate: bool
+    name: str
+    given: str
+    family: str
+    aliases: list[str]
+    birth_date: str | None
+    sex: str | None = None
+    pronouns: str | None = None
+    language: str | None = None
+    state: str | None = None
+    zone: str | None = None
+    phones: list[str] | None = None
+    emails: list[str] | None = None
+    address: Address | None = None
+    identifiers: list[PatientIdentifier] | None = None
 
 
-class Items(Answer):
-    items: list[dict[str, Any]]
-    next: str | None = None
+class CardOut(Answer):
+    """Who it is, for a list. `access` is "break_glass" for a patient who is not the practitioner's, and then there is no more."""
+
+    id: str
+    name: str | None = None
+    birth_date: str | None = None
+    access: str | None = None
+    appointment: str | None = None
+    score: float | None = None
+    reasons: list[str] | None = None
 
 
-class Thing(Answer):
-    model_config = ConfigDict(extra="allow")
+class VisitOut(Answer):
+    appointment: str
+    calendar: str
+    visit_type: str
+    start: str
+    end: str
+    status: str
+    opened_at: str | None
+    closed_at: str | None
+
+
+class NoteOut(Answer):
+    id: str
+    version: int
+    text: str
+    signed: bool
+    author: str
+    at: str
+    appointment: str | None
+
+
+class ConsentOut(Answer):
+    id: str
+    purpose: str
+    channel: str
+    granted: bool
+    actor: str
+    at: str
+
+
+class DocumentOut(Answer):
+    id: str
+    name: str
+    type: str
+    size: int
+    author: str
+    at: str
+
+
+class DisclosureOut(Answer):
+    at: str
+    actor: str
+    role: str
+    address: str
+    action: str
+    object: str
+    outcome: str
+
+
+class GlassOut(Answer):
+    id: str
+    patient: str
+    until: str
+
+
+class MergeOut(Answer):
+    merge: str
+    patient: str
+    source: str
+
+
+class ExportOut(Answer):
+    patients: list[dict[str, Any]]
+    visits: list[dict[str, Any]]
+    notes: list[NoteOut]
+    consents: list[ConsentOut]
+    documents: list[DocumentOut]
+
+
+class ContactOut(Answer):
+    patient: str
+    name: str
+    email: str | None
+    phone: str | None
+    language: str
+    channels: list[str]
+    zone: str | None
+
+
+class GivenAndFamily(Answer):
+    given: str
+    family: str
+
+
+class BillingOut(Answer):
+    name: GivenAndFamily
+    date_of_birth: str | None
+    sex: str
+    address: Address
+    identifiers: list[PatientIdentifier]
+
+
+class PatientsOut(Answer):
+    patients: list[str]
+
+
+class CardsOut(Answer):
+    items: list[CardOut]
+    next: str | None
+
+
+class VisitsOut(Answer):
+    items: list[VisitOut]
+    next: str | None
+
+
+class NotesOut(Answer):
+    items: list[NoteOut]
+    next: str | None
+
+
+class ConsentsOut(Answer):
+    items: list[ConsentOut]
+    next: str | None
+
+
+class DocumentsOut(Answer):
+    items: list[DocumentOut]
+    next: str | None
+
+
+class DisclosuresOut(Answer):
+    items: list[DisclosureOut]
+    next: str | None

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db.models.functions import Now
 from django.test import Client
+from jsonschema import Draft202012Validator
 
 from apps.kernel import events
 from apps.kernel.models import AuditEntry, OutboxEvent
@@ -251,3 +252,18 @@ def test_glass_is_broken_without_redis(room: Room, monkeypatch: pytest.MonkeyPat
 
     assert send(doctor, "get", f"/patients/{patient}")["name"] == ADA["name"]
     assert OutboxEvent.objects.filter(clinic=room.clinic, type="break_glass.opened.v1").count() == 1
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=" ".join)
+def test_an_answer_is_what_the_document_says(world: World, endpoint: tuple[str, str]) -> None:
+    client = world.room.client(max(PERMISSIONS[ENDPOINTS[endpoint][0]]), calendar=world.room.calendar)
+    document = send(client, "get", "/openapi.json")
+    told = document["paths"][BASE + endpoint[1]][endpoint[0]]["responses"]
+
+    answer = world.ask(client, endpoint)
+
+    said = told.get(str(answer.status_code), {}).get("content", {}).get("application/json")
+    if said is None:
+        assert answer.status_code == 409 or "document_id" in endpoint[1]
+    else:
+        Draft202012Validator(said["schema"] | {"components": document["components"]}).validate(answer.json())

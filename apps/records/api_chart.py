@@ -15,7 +15,7 @@ from apps.records.keys import keyring
 router = Router()
 
 
-@router.get("/patients/{patient_id}/visits", response={200: shapes.Items, PROBLEMS: ProblemOut}, tags=["chart"])
+@router.get("/patients/{patient_id}/visits", response={200: shapes.VisitsOut, PROBLEMS: ProblemOut}, tags=["chart"])
 def visits(request: HttpRequest, patient_id: str, query: Query[shapes.PageQuery]) -> HttpResponse:
     """A patient's appointments, newest first; a visit is one with `opened_at`."""
     known = asked_of(request, "visit.read", patient_id)
@@ -28,7 +28,7 @@ def visits(request: HttpRequest, patient_id: str, query: Query[shapes.PageQuery]
     return shown(known, read)
 
 
-@router.get("/patients/{patient_id}/notes", response={200: shapes.Items, PROBLEMS: ProblemOut}, tags=["chart"])
+@router.get("/patients/{patient_id}/notes", response={200: shapes.NotesOut, PROBLEMS: ProblemOut}, tags=["chart"])
 def notes(request: HttpRequest, patient_id: str, query: Query[shapes.PageQuery]) -> HttpResponse:
     """A patient's notes in their newest version, newest note first."""
     known = asked_of(request, "note.read", patient_id)
@@ -41,7 +41,7 @@ def notes(request: HttpRequest, patient_id: str, query: Query[shapes.PageQuery])
     return shown(known, read)
 
 
-@router.post("/patients/{patient_id}/notes", response={201: shapes.Thing, PROBLEMS: ProblemOut}, tags=["chart"])
+@router.post("/patients/{patient_id}/notes", response={201: shapes.NoteOut, PROBLEMS: ProblemOut}, tags=["chart"])
 def write_note(request: HttpRequest, patient_id: str, body: shapes.NoteIn) -> HttpResponse:
     """A new note."""
     known = asked_of(request, "note.write", patient_id)
@@ -53,7 +53,7 @@ def write_note(request: HttpRequest, patient_id: str, body: shapes.NoteIn) -> Ht
     return written(known, write)
 
 
-@router.get("/patients/{patient_id}/notes/{note_id}", response={200: shapes.Items, PROBLEMS: ProblemOut}, tags=["chart"])
+@router.get("/patients/{patient_id}/notes/{note_id}", response={200: shapes.NotesOut, PROBLEMS: ProblemOut}, tags=["chart"])
 def note_history(request: HttpRequest, patient_id: str, note_id: str) -> HttpResponse:
     """All versions of a note, oldest first."""
     known = asked_of(request, "note.read", patient_id)
@@ -65,7 +65,7 @@ def note_history(request: HttpRequest, patient_id: str, note_id: str) -> HttpRes
     return shown(known, read, object=f"note:{note.id}")
 
 
-@router.post("/patients/{patient_id}/notes/{note_id}/amend", response={201: shapes.Thing, PROBLEMS: ProblemOut}, tags=["chart"])
+@router.post("/patients/{patient_id}/notes/{note_id}/amend", response={201: shapes.NoteOut, PROBLEMS: ProblemOut}, tags=["chart"])
 def amend_note(request: HttpRequest, patient_id: str, note_id: str, body: shapes.AmendIn) -> HttpResponse:
     """The next version of a note; 409 version_conflict when somebody else wrote it meanwhile."""
     known = asked_of(request, "note.write", patient_id)
@@ -78,7 +78,7 @@ def amend_note(request: HttpRequest, patient_id: str, note_id: str, body: shapes
     return written(known, write)
 
 
-@router.get("/patients/{patient_id}/consents", response={200: shapes.Items, PROBLEMS: ProblemOut}, tags=["chart"])
+@router.get("/patients/{patient_id}/consents", response={200: shapes.ConsentsOut, PROBLEMS: ProblemOut}, tags=["chart"])
 def consents(request: HttpRequest, patient_id: str) -> HttpResponse:
     """All that was said of consent, oldest first: the newest word on a purpose and channel counts."""
     known = asked_of(request, "consent.read", patient_id)
@@ -86,7 +86,7 @@ def consents(request: HttpRequest, patient_id: str) -> HttpResponse:
     return shown(known, lambda: {"items": [answers.consent(row) for row in rows(known.clinic, known.family)], "next": None})
 
 
-@router.post("/patients/{patient_id}/consents", response={201: shapes.Thing, PROBLEMS: ProblemOut}, tags=["chart"])
+@router.post("/patients/{patient_id}/consents", response={201: shapes.ConsentOut, PROBLEMS: ProblemOut}, tags=["chart"])
 def say_consent(request: HttpRequest, patient_id: str, body: shapes.ConsentIn) -> HttpResponse:
     """Consent given or taken back."""
     known = asked_of(request, "consent.write", patient_id)
@@ -98,7 +98,7 @@ def say_consent(request: HttpRequest, patient_id: str, body: shapes.ConsentIn) -
     return written(known, write)
 
 
-@router.get("/patients/{patient_id}/documents", response={200: shapes.Items, PROBLEMS: ProblemOut}, tags=["chart"])
+@router.get("/patients/{patient_id}/documents", response={200: shapes.DocumentsOut, PROBLEMS: ProblemOut}, tags=["chart"])
 def documents(request: HttpRequest, patient_id: str, query: Query[shapes.PageQuery]) -> HttpResponse:
     """A patient's files, newest first, without their content."""
     known = asked_of(request, "document.read", patient_id)
@@ -111,7 +111,7 @@ def documents(request: HttpRequest, patient_id: str, query: Query[shapes.PageQue
     return shown(known, read)
 
 
-@router.post("/patients/{patient_id}/documents", response={201: shapes.Thing, PROBLEMS: ProblemOut}, tags=["chart"])
+@router.post("/patients/{patient_id}/documents", response={201: shapes.DocumentOut, PROBLEMS: ProblemOut}, tags=["chart"])
 def keep_document(request: HttpRequest, patient_id: str, body: shapes.DocumentIn) -> HttpResponse:
     """A file: PDF, PNG, JPEG or plain text, 5 MiB at most, and what it says it is."""
     known = asked_of(request, "document.write", patient_id)
