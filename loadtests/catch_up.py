@@ -70,7 +70,7 @@ def _seal() -> Callable[[dict[str, Any]], str]:
     key = KeySet.import_key_set(json.loads(Path(os.environ["SEALING_JWKS_FILE"]).read_text())).keys[0]
     header = {"alg": "ECDH-ES", "enc": "A256GCM", "kid": key.kid, "typ": TYPE}
     registry = jwe.JWERegistry(algorithms=["ECDH-ES", "A256GCM"])
-    return lambda details: jwe.encrypt_compact(header, json.dumps(details).encode(), key, registry=registry)  # type: ignore[arg-type]
+    return lambda details: jwe.encrypt_compact(header, json.dumps(details).encode(), key, registry=registry)
 
 
 def _bookings(seal: Callable[[dict[str, Any]], str]) -> Iterator[dict[str, Any]]:

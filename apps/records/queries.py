@@ -105,7 +105,8 @@ def in_care_of(calendar: str, clinic: str, patients: Sequence[UUID]) -> set[UUID
 def visits(clinic: str, patients: Sequence[UUID], *, limit: int, after: str = "") -> list[Visit]:
     """Appointments of a patient's family, newest first; `after` is the last one's id."""
     found = Visit.objects.filter(clinic=clinic, patient__in=patients)
-    last = found.filter(appointment=place(after)).first()
+    known = place(after)
+    last = found.filter(appointment=known).first() if known else None
     if last is not None:
         found = found.filter(Q(start__lt=last.start) | Q(start=last.start, appointment__lt=last.appointment))
     return list(found.order_by("-start", "-appointment")[:limit])

@@ -63,7 +63,8 @@ class Room:
 
     def patient(self, **details: Any) -> dict[str, Any]:
         """A patient made by an administrator, as the administrator sees it."""
-        return send(self.client("clinic_admin"), "post", "/patients", ADA | details, status=201)
+        made: dict[str, Any] = send(self.client("clinic_admin"), "post", "/patients", ADA | details, status=201)
+        return made
 
     def treated(self, **details: Any) -> str:
         """A patient who has an appointment on the calendar; the id."""
@@ -113,17 +114,17 @@ def sealed(details: dict[str, Any] | None = None) -> str:
     key = KeySet.import_key_set(json.loads(Path(os.environ["SEALING_JWKS_FILE"]).read_text())).keys[0]
     header = {"alg": "ECDH-ES", "enc": "A256GCM", "kid": key.kid, "typ": TYPE}
     registry = jwe.JWERegistry(algorithms=["ECDH-ES", "A256GCM"])
-    return jwe.encrypt_compact(header, json.dumps(details or SAID).encode(), key, registry=registry)  # type: ignore[arg-type]
+    return jwe.encrypt_compact(header, json.dumps(details or SAID).encode(), key, registry=registry)
 
 
-def send(client: Client, method: str, path: str, body: Any = None, *, status: int = 200, **headers: str) -> Any:
+def send(client: Client, method: str, path: str, body: Any = None, *, status: int = 200, headers: Any = None) -> Any:
     """Asks, checks the status, gives the JSON."""
-    answer = raw(client, method, path, body, **headers)
+    answer = raw(client, method, path, body, headers=headers)
     assert answer.status_code == status, answer.content
     return answer.json()
 
 
-def raw(client: Client, method: str, path: str, body: Any = None, **headers: str) -> Any:
+def raw(client: Client, method: str, path: str, body: Any = None, *, headers: Any = None) -> Any:
     sent = {"data": json.dumps(body), "content_type": "application/json"} if body is not None else {}
     return getattr(client, method)(path if path.startswith("/internal") else BASE + path, headers=headers, **sent)
 

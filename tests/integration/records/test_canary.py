@@ -19,16 +19,16 @@ def test_nothing_of_a_patient_is_in_the_clear(room: Room, caplog: pytest.LogCapt
     doctor, admin, desk = room.practitioner(), room.client("clinic_admin"), room.client("front_desk")
     told(room.fact("booked", sealed=sealed()), room.fact("booked", sealed=sealed({"name": "Canary", "phone": "555-2671-x"})))
     other = room.patient(name="Old Canary")["id"]
-    send(admin, "post", f"/patients/{patient}/merge", {"source": other}, **{"Idempotency-Key": "a"})
+    send(admin, "post", f"/patients/{patient}/merge", {"source": other}, headers={"Idempotency-Key": "a"})
     file = {"name": "Canary.txt", "type": "text/plain", "content": "Q2FuYXJ5"}
     for path, body in (
         (f"/patients/{patient}/notes", {"text": "Ada sings in the evening"}),
         (f"/patients/{patient}/documents", file),
     ):
-        send(doctor, "post", path, body, status=201, **{"Idempotency-Key": path[-9:]})
+        send(doctor, "post", path, body, status=201, headers={"Idempotency-Key": path[-9:]})
     reason = {"reason": "unconscious on arrival"}
     send(room.client("practitioner"), "post", f"/patients/{patient}/break-glass", reason, status=201)
-    send(desk, "post", "/patients/search", {"name": ADA["name"]}, **{"Idempotency-Key": "s"})
+    send(desk, "post", "/patients/search", {"name": ADA["name"]}, headers={"Idempotency-Key": "s"})
     raw(desk, "post", "/patients/search", {"name": ADA["name"], "planet": "Canary"})
     send(admin, "get", f"/patients/{patient}/export")
 

@@ -47,7 +47,9 @@ def test_a_change_keeps_what_it_does_not_name(room: Room) -> None:
     made = room.patient()
     admin = room.client("clinic_admin")
 
-    send(admin, "patch", f"/patients/{made['id']}", {"phones": ["+1 212 555 0100"], "birth_date": None}, **{"If-Match": '"1"'})
+    send(
+        admin, "patch", f"/patients/{made['id']}", {"phones": ["+1 212 555 0100"], "birth_date": None}, headers={"If-Match": '"1"'}
+    )
 
     read = send(admin, "get", f"/patients/{made['id']}")
     assert read == made | {"phones": ["+1 212 555 0100"], "birth_date": None, "version": 2}
@@ -58,9 +60,9 @@ def test_a_change_keeps_what_it_does_not_name(room: Room) -> None:
 def test_of_two_changes_to_one_version_one_is_refused(room: Room) -> None:
     made = room.patient()
     admin = room.client("clinic_admin")
-    send(admin, "patch", f"/patients/{made['id']}", {"language": "en"}, **{"If-Match": "1"})
+    send(admin, "patch", f"/patients/{made['id']}", {"language": "en"}, headers={"If-Match": "1"})
 
-    refused = send(admin, "patch", f"/patients/{made['id']}", {"language": "fr"}, status=409, **{"If-Match": "1"})
+    refused = send(admin, "patch", f"/patients/{made['id']}", {"language": "fr"}, status=409, headers={"If-Match": "1"})
 
     assert refused["code"] == "version_conflict"
     assert send(admin, "get", f"/patients/{made['id']}")["language"] == "en"
@@ -144,8 +146,8 @@ def test_a_search_needs_something_and_a_body_has_an_end(room: Room) -> None:
 def test_a_repeated_request_makes_one_patient(room: Room) -> None:
     admin, key = room.client("clinic_admin"), {"Idempotency-Key": "one"}
 
-    first = raw(admin, "post", "/patients", ADA, **key)
-    again = raw(admin, "post", "/patients", ADA, **key)
+    first = raw(admin, "post", "/patients", ADA, headers=key)
+    again = raw(admin, "post", "/patients", ADA, headers=key)
 
     assert again.json() == first.json()
     assert again["Idempotent-Replayed"] == "true"
