@@ -104,15 +104,35 @@ def calendar(rules: CalendarRules) -> dict[str, Any]:
 def clinic(
     row: Clinic, types: Iterable[VisitTypeRules], calendars: Iterable[CalendarRules], locations: Iterable[Location]
 ) -> dict[str, Any]:
-    columns = ("name", "address", "city", "state", "postal_code", "phone", "zone")
     return {
         "slug": row.slug,
         "name": row.name,
         "zone": row.zone,
         "visit_types": [visit_type(rules) for rules in types],
         "calendars": [calendar(rules) for rules in calendars],
-        "locations": [{"id": str(place.uid)} | {name: getattr(place, name) for name in columns} for place in locations],
+        "locations": [location(place) for place in locations],
     }
+
+
+def managed(found: queries.Managed) -> dict[str, Any]:
+    """A visit as its patient's link shows it: nothing of the patient, for links are passed on."""
+    a, clinic = found.appointment, found.clinic
+    return {
+        "status": a.status.value,
+        **interval(Interval(a.start, a.end)),
+        "change_until": in_zone(a.start - found.visit_type.change_notice, "UTC"),
+        "modality": a.modality,
+        "state": a.state,
+        "clinic": {"slug": clinic.slug, "name": clinic.name, "zone": clinic.zone, "phone": found.phone},
+        "visit_type": {"id": str(found.visit_type.uid), "name": found.visit_type.name},
+        "calendar": {"id": str(found.calendar.uid), "name": found.calendar.name},
+        "location": location(found.location) if found.location else None,
+    }
+
+
+def location(place: Location) -> dict[str, Any]:
+    columns = ("name", "address", "city", "state", "postal_code", "phone", "zone")
+    return {"id": str(place.uid)} | {name: getattr(place, name) for name in columns}
 
 
 def snapshot(found: queries.Snapshot) -> dict[str, Any]:

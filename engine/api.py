@@ -1,7 +1,6 @@
 """The HTTP API of the engine, /api/engine/v1: what was asked and by whom, one call inward, the answer."""
 
 import time
-from collections.abc import Callable
 from datetime import date
 from datetime import time as wall_time
 from typing import Literal
@@ -10,20 +9,22 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from ninja import Query
 
+from apps.kernel import audit, auditor
 from apps.kernel.api import PROBLEMS, Api, as_json
 from apps.kernel.ids import as_id
 from apps.kernel.problems import Forbidden, NotFound, ValidationFailed
 from apps.kernel.shapes import ProblemOut
 from apps.kernel.tokens import Claims
-from engine import answers, bookings, envelopes, openings, queries, shapes
-from engine.callers import PUBLIC_READ, PUBLIC_WRITE, anybody, holder, once, staff
-from engine.errors import HoldExpired, SlotTaken
+from engine import answers, bookings, envelopes, managing, openings, queries, shapes
+from engine.callers import PUBLIC_READ, PUBLIC_WRITE, actor_of, anybody, holder, manage_url, once, own_only, staff
+from engine.errors import HoldExpired
 from engine.offers import Offer, parse
-from engine.rows import Actor, Done, Patient
+from engine.rows import Actor, Patient
 from engine.rules import CalendarRules
 from engine.scheduling.hours import OpeningException, OpeningHours
 from engine.scheduling.intervals import Interval
-from engine.scheduling.lifecycle import Appointment
+from engine.scheduling.lifecycle import MOVES, Appointment
+from engine.taking import taken, with_alternatives
 
 _KEYS_KEPT_S = 300
 _SECRET = {"name": "Hold-Secret", "in": "header", "schema": {"type": "string"}}
@@ -34,6 +35,8 @@ api = Api(
     namespace="engine",
     headers={"{hold_id}": _SECRET},
 )
+api.add_router("/manage", managing.router)
+auditor.routes(api)
 
 
 # --- slots and holds ----------------------------------------------------------------------------------------------------
@@ -87,7 +90,7 @@ def hold(request: HttpRequest, body: shapes.HoldIn) -> HttpResponse:
     """Holds a slot for a while, so that it can be confirmed at leisure."""
     actor = anybody(request, PUBLIC_WRITE)
     mine = once(request, actor)
-    done, offer = _taken(_offer(body), lambda offer: bookings.hold(offer, seconds=body.seconds, actor=actor, once=mine))
+    done, offer = taken(_offer(body), lambda offer: bookings.hold(offer, seconds=body.seconds, actor=actor, once=mine))
     return answers.written(answers.hold(done.appointment, offer), status=201, replayed=done.replayed)
 
 
@@ -108,7 +111,7 @@ def extend(request: HttpRequest, hold_id: str, body: shapes.ExtendIn | None = No
     try:
         done = bookings.extend(known, seconds=seconds, actor=actor, once=once(request, actor))
     except HoldExpired as expired:
-        raise _with_alternatives(expired, _offer_of(expired.hold)) from None
+        raise with_alternatives(expired, _offer_of(expired.hold)) from None
     return answers.written(answers.hold(done.appointment, _offer_of(done.appointment)), replayed=done.replayed)
 
 
@@ -130,8 +133,11 @@ def confirm(request: HttpRequest, hold_id: str, body: shapes.ConfirmIn) -> HttpR
     try:
         done = bookings.confirm(known, patient=patient, state=body.state, actor=actor, once=once(request, actor))
     except HoldExpired as expired:
-        raise _with_alternatives(expired, _offer_of(expired.hold)) from None
-    return answers.written(answers.appointment(done.appointment), status=201, replayed=done.replayed)
+        raise with_alternatives(expired, _offer_of(expired.hold)) from None
+    answer = answers.appointment(done.appointment)
+    if actor.clinic is None:
+        answer["manage_url"] = manage_url(known)
+    return answers.written(answer, status=201, replayed=done.replayed)
 
 
 # --- appointments -------------------------------------------------------------------------------------------------------
@@ -141,9 +147,9 @@ def confirm(request: HttpRequest, hold_id: str, body: shapes.ConfirmIn) -> HttpR
 def book(request: HttpRequest, body: shapes.AppointmentIn) -> HttpResponse:
     """Hold and confirm in one, for staff and programs."""
     claims = staff(request, "book")
-    actor = Actor(claims.subject, claims.clinic)
+    actor = actor_of(request, claims)
     mine, patient = once(request, actor), _patient(body, actor)
-    done, _ = _taken(_offer(body), lambda offer: bookings.book(offer, patient=patient, state=body.state, actor=actor, once=mine))
+    done, _ = taken(_offer(body), lambda offer: bookings.book(offer, patient=patient, state=body.state, actor=actor, once=mine))
     return answers.written(answers.appointment(done.appointment), status=201, replayed=done.replayed)
 
 
@@ -164,6 +170,7 @@ def appointments(request: HttpRequest, query: Query[shapes.AppointmentsQuery]) -
     )
     page = found[: query.limit]
     following = str(page[-1].id) if len(found) > query.limit else None
+    audit.record(request, claims, "appointment.list", patient=query.patient, details={"count": len(page)})
     return as_json({"items": [answers.appointment(a) for a in page], "next": following})
 
 
@@ -171,7 +178,17 @@ def appointments(request: HttpRequest, query: Query[shapes.AppointmentsQuery]) -
 def appointment(request: HttpRequest, appointment_id: str, query: Query[shapes.AppointmentQuery]) -> HttpResponse:
     """One appointment. `expand=history` adds what happened to it. Who the patient is, records knows."""
     claims = staff(request, "read")
-    found, history = queries.appointment(_id(appointment_id), clinic=claims.clinic)
+    object_ = f"appointment:{appointment_id}"
+    with own_only(request, claims, "appointment.read", object_):
+        found, history = queries.appointment(_id(appointment_id), clinic=claims.clinic)
+    audit.record(
+        request,
+        claims,
+        "appointment.read",
+        object=object_,
+        patient=found.patient_id or "",
+        details={"expand": query.expand},
+    )
     answer = answers.appointment(found)
     if query.expand == "history":
         answer["history"] = history
@@ -186,9 +203,10 @@ def appointment(request: HttpRequest, appointment_id: str, query: Query[shapes.A
 def reschedule(request: HttpRequest, appointment_id: str, body: shapes.RescheduleIn) -> HttpResponse:
     """Moves an appointment to another slot; when that is refused the old time stays."""
     claims = staff(request, "book")
-    known, actor = _id(appointment_id), Actor(claims.subject, claims.clinic)
+    known, actor = _id(appointment_id), actor_of(request, claims)
     mine = once(request, actor)
-    done, _ = _taken(parse(body.slot), lambda offer: bookings.reschedule(known, offer, by="clinic", actor=actor, once=mine))
+    with own_only(request, claims, "appointment.rescheduled", f"appointment:{known}"):
+        done, _ = taken(parse(body.slot), lambda offer: bookings.reschedule(known, offer, by="clinic", actor=actor, once=mine))
     return answers.written(answers.appointment(done.appointment), replayed=done.replayed)
 
 
@@ -200,8 +218,9 @@ def reschedule(request: HttpRequest, appointment_id: str, body: shapes.Reschedul
 def cancel(request: HttpRequest, appointment_id: str, body: shapes.CancelIn) -> HttpResponse:
     """Cancels an appointment, for the patient (who must keep the notice) or the clinic."""
     claims = staff(request, "book")
-    actor = Actor(claims.subject, claims.clinic)
-    done = bookings.cancel(_id(appointment_id), reason=body.reason, by=body.by, actor=actor, once=once(request, actor))
+    actor = actor_of(request, claims)
+    with own_only(request, claims, "appointment.cancelled", f"appointment:{appointment_id}"):
+        done = bookings.cancel(_id(appointment_id), reason=body.reason, by=body.by, actor=actor, once=once(request, actor))
     return answers.written(answers.appointment(done.appointment), replayed=done.replayed)
 
 
@@ -218,8 +237,9 @@ def move(
 ) -> HttpResponse:
     """One step of the visit."""
     claims = staff(request, "book")
-    actor = Actor(claims.subject, claims.clinic)
-    done = bookings.move(_id(appointment_id), move, actor=actor, once=once(request, actor))
+    actor = actor_of(request, claims)
+    with own_only(request, claims, MOVES[move].event, f"appointment:{appointment_id}"):
+        done = bookings.move(_id(appointment_id), move, actor=actor, once=once(request, actor))
     return answers.written(answers.appointment(done.appointment), replayed=done.replayed)
 
 
@@ -235,6 +255,9 @@ def snapshot(request: HttpRequest, calendar: str, query: Query[shapes.RangeQuery
     asked = request.headers.get("If-None-Match", "")
     if etag in asked or asked == "*":
         return HttpResponse(status=304, headers={"ETag": etag})
+    # Times alone are nobody's data, so polls of `changes` leave no entry; an id of a patient is.
+    if patients := sum(a.patient_id is not None for a in found.appointments):
+        audit.record(request, claims, "calendar.read", object=f"calendar:{found.calendar.uid}", details={"patients": patients})
     response = as_json(answers.snapshot(found))
     response["ETag"] = etag
     return response
@@ -274,7 +297,7 @@ def add_exception(request: HttpRequest, calendar: str, body: shapes.ExceptionIn)
     added = openings.add_exception(
         rules.id,
         OpeningException(during, body.open, body.capacity, visit_type),
-        once=once(request, Actor(claims.subject, claims.clinic)),
+        once=once(request, actor_of(request, claims)),
     )
     given = {"open": body.open, "capacity": body.capacity}
     answer = {"id": str(added.uid), **answers.interval(during), **given, "version": added.version}
@@ -374,22 +397,3 @@ def _date(text: str | None, param: str) -> date | None:
         return date.fromisoformat(text) if text else None
     except ValueError:
         raise ValidationFailed("This date does not exist.", param=param) from None
-
-
-def _taken(offer: Offer, take: Callable[[Offer], Done]) -> tuple[Done, Offer]:
-    """Takes the slot, with another room than it names if that one is gone. Raises what `take` raises, with alternatives."""
-    try:
-        return take(offer), offer
-    except SlotTaken as taken:
-        other = queries.elsewhere(offer) if len(offer.calendars) > 1 else None
-        if other is None:
-            raise _with_alternatives(taken, offer) from None
-    try:
-        return take(other), other
-    except SlotTaken as taken:
-        raise _with_alternatives(taken, offer) from None
-
-
-def _with_alternatives(taken: SlotTaken, offer: Offer) -> SlotTaken:
-    taken.alternatives = tuple(answers.slots(queries.alternatives(offer), "UTC"))
-    return taken

@@ -3,7 +3,7 @@
 Each is one transaction of the same shape, and whoever knows `hold` knows them all:
 
     Redis gate → begin → lock the calendars → read what the decision needs → the pure kernel decides
-    → write the appointment, its allocations, the outbox, the idempotency key in one message → commit → ring the bell
+    → write the appointment, its allocations, the outbox, the audit log, the idempotency key in one message → commit → ring the bell
 
 Nothing is decided from what was read before the lock, and every comparison with the clock uses the database's.
 """
@@ -144,6 +144,7 @@ def _take_once(
             rows.insert(appointment, patient, rows.entry(event, seen.now, actor)),
             rows.allocate(appointment, slot.blocked(seen.visit_type.visit), units),
             *rows.record(appointment, event, seen.versions, visit_type=seen.visit_type.uid, calendars=seen.calendars),
+            rows.audited(actor, appointment, event, clinic=seen.calendars[0].clinic_slug),
             *rows.remember(once, appointment, seen.now),
         )
     return Done(appointment)
@@ -303,6 +304,7 @@ def _reschedule_once(appointment_id: UUID, offer: Offer, *, by: str, actor: Acto
             rows.allocate(changed, slot.blocked(new.visit_type.visit), units),
             rows.update(changed, rows.entry(Event.RESCHEDULED, new.now, actor) | {"from": outbox.rfc3339(old.appointment.start)}),
             *rows.record(changed, Event.RESCHEDULED, old.versions, visit_type=new.visit_type.uid, calendars=new.calendars),
+            rows.audited(actor, changed, Event.RESCHEDULED, clinic=new.calendars[0].clinic_slug),
             *rows.remember(once, changed, new.now),
         )
     _reopen_gate(old.appointment)
@@ -387,6 +389,7 @@ def _change(
             visit_type=seen.visit_type.uid,
             calendars=[rows.rules_of(calendar, seen) for calendar in changed.calendars],
         ),
+        rows.audited(actor, changed, event, clinic=rows.rules_of(changed.calendar, seen).clinic_slug),
         *rows.remember(once, changed, seen.now),
     )
     return changed

@@ -1,6 +1,10 @@
 """Who may do what in the engine: staff, programs, the public, and whoever holds a hold. Everything else is denied."""
 
+import base64
+import binascii
 import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from hashlib import blake2b
 from uuid import UUID
@@ -8,7 +12,8 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpRequest
 
-from apps.kernel.callers import allowed, claims_of, fingerprint, idempotency_key, limited
+from apps.kernel import audit
+from apps.kernel.callers import allowed, claims_of, denied, fingerprint, idempotency_key, limited
 from apps.kernel.http import client_address
 from apps.kernel.limits import Limit
 from apps.kernel.problems import Forbidden, NotFound
@@ -27,6 +32,7 @@ PUBLIC_READ = Limit("read", requests=300, seconds=60)
 PUBLIC_WRITE = Limit("write", requests=60, seconds=60)
 
 _SECRET_KEY = 20
+_ID = _MAC = 16
 
 
 def staff(request: HttpRequest, action: str) -> Claims:
@@ -39,10 +45,27 @@ def anybody(request: HttpRequest, limit: Limit) -> Actor:
     claims = claims_of(request)
     if claims is None:
         limited(limit, client_address(request))
-        return Actor("public")
-    if claims.role not in PERMISSIONS["read" if limit is PUBLIC_READ else "book"]:
+        return Actor("public", origin=audit.origin(request, "public"))
+    action = "read" if limit is PUBLIC_READ else "book"
+    if claims.role not in PERMISSIONS[action]:
+        denied(request, claims, action)
         raise Forbidden()
-    return Actor(claims.subject, claims.clinic)
+    return actor_of(request, claims)
+
+
+def actor_of(request: HttpRequest, claims: Claims) -> Actor:
+    """Staff or a program, as the writes know them."""
+    return Actor(claims.subject, claims.clinic, audit.origin(request, claims))
+
+
+@contextmanager
+def own_only(request: HttpRequest, claims: Claims, action: str, object: str) -> Iterator[None]:  # noqa: A002
+    """Around what staff do to one object: when it is not found, be it another clinic's or nobody's, the audit log has the try."""
+    try:
+        yield
+    except NotFound:
+        denied(request, claims, action, object=object)
+        raise
 
 
 def holder(request: HttpRequest, hold: UUID) -> Actor:
@@ -57,12 +80,35 @@ def holder(request: HttpRequest, hold: UUID) -> Actor:
 
 def hold_secret(hold: UUID) -> str:
     """What proves that somebody made this hold. Derived, so that it is stored nowhere."""
-    return blake2b(hold.bytes, key=_hold_key(), digest_size=20).hexdigest()
+    return blake2b(hold.bytes, key=_key(b"hold-secret"), digest_size=20).hexdigest()
+
+
+def managed(request: HttpRequest, token: str, limit: Limit) -> UUID:
+    """The appointment whose patient's link this is. Raises NotFound, RateLimited."""
+    limited(limit, client_address(request))
+    try:
+        known = base64.urlsafe_b64decode(token.encode("ascii") + b"=")
+    except (binascii.Error, UnicodeEncodeError):
+        known = b""
+    # Compared as it was spelt: the last character carries unused bits, and only one spelling is ours.
+    if len(known) != _ID + _MAC or not hmac.compare_digest(_manage_token(UUID(bytes=known[:_ID])), token):
+        raise NotFound()
+    return UUID(bytes=known[:_ID])
+
+
+def manage_url(appointment: UUID) -> str:
+    """The address of the patient's own page. Who has it may see, move and cancel the visit; it is derived, and stored nowhere."""
+    return f"{settings.ENV.public_url}/manage/{_manage_token(appointment)}/"
+
+
+def _manage_token(appointment: UUID) -> str:
+    mac = blake2b(appointment.bytes, key=_key(b"manage-link"), digest_size=_MAC).digest()
+    return base64.urlsafe_b64encode(appointment.bytes + mac).decode().rstrip("=")
 
 
 @cache
-def _hold_key() -> bytes:
-    return blake2b(settings.SECRET_KEY.encode(), digest_size=32, person=b"hold-secret").digest()
+def _key(purpose: bytes) -> bytes:
+    return blake2b(settings.SECRET_KEY.encode(), digest_size=32, person=purpose).digest()
 
 
 def once(request: HttpRequest, actor: Actor) -> Once | None:

@@ -5,10 +5,12 @@ The outbox has a row for each calendar of an appointment; one of them is the fac
 
 import json
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 
 from apps.kernel.events import Event, Placed, numbers, require_known
+from engine.callers import manage_url
 from engine.scheduling.lifecycle import Event as Fact
 
 _TOLD = tuple(
@@ -38,7 +40,7 @@ JOIN engine_appointment a ON a.id = o.appointment_id
 JOIN engine_clinic k ON k.id = a.clinic_id
 JOIN engine_calendar c ON c.id = a.calendar_id
 WHERE (o.txid, o.calendar_id, o.version) > (%s::text::xid8, %s, %s) AND o.txid < pg_snapshot_xmin(pg_current_snapshot())
-      AND o.type = ANY(%s)
+      AND o.type = ANY(%s) AND (o.type <> 'appointment.cancelled' OR a.history @> '[{"event": "appointment.booked"}]')
       AND NOT EXISTS (SELECT FROM engine_outboxevent p
                       WHERE p.txid = o.txid AND p.appointment_id = o.appointment_id AND p.calendar_id < o.calendar_id)
 ORDER BY o.txid, o.calendar_id, o.version LIMIT %s
@@ -54,7 +56,12 @@ def read(position: str, limit: int, reader: str) -> list[Placed]:
     with connection.cursor() as cursor:
         require_known(cursor, txid)
         cursor.execute(_AFTER, [str(txid), calendar, version, list(_TOLD), limit])
-        return [_placed(row, reader=reader) for row in cursor.fetchall()]
+        placed = [_placed(row, reader=reader) for row in cursor.fetchall()]
+    if reader == "notifications":
+        # Whoever has it can cancel the visit: made for who sends it to the patient, and in no outbox.
+        for one in placed:
+            one.event.data["manage_url"] = manage_url(UUID(one.event.subject))
+    return placed
 
 
 def _placed(row: tuple[Any, ...], *, reader: str) -> Placed:

@@ -42,7 +42,9 @@ from apps.kernel.redis import connection as connect
 from engine.errors import CalendarBusy, SlotTaken
 
 NAMESPACE_CALENDAR = 1
-"""First of the two integers of a calendar's lock; the second is the calendar's key. 2 and up are free."""
+"""First of the two integers of a calendar's lock; the second is the calendar's key.
+
+2 seals the audit log (apps/kernel/chain.py); 3 and up are free."""
 
 BELL = "engine:bell"
 """Redis channel that is rung after a commit, so that the relay need not wait for its next poll."""

@@ -23,7 +23,7 @@ from engine.rows import COLUMNS, from_row
 from engine.rules import CalendarRules, VisitTypeRules, calendar_rules, visit_type_rules, windows_around
 from engine.scheduling.hours import covers
 from engine.scheduling.intervals import Interval, clip, merge
-from engine.scheduling.lifecycle import Appointment
+from engine.scheduling.lifecycle import Appointment, Status
 from engine.scheduling.slots import Refusal, Slot, Taken, check, free_unit, offered
 
 DAY_S = 24 * 3600
@@ -349,6 +349,54 @@ def appointment(appointment_id: UUID | None, *, clinic: str) -> tuple[Appointmen
         raise NotFound("No such appointment.")
     history, *columns = row
     return from_row(columns), json.loads(history)
+
+
+@dataclass(frozen=True, slots=True)
+class Managed:
+    """An appointment with all that its patient may know. `changed_at` is when it was booked, moved or cancelled last."""
+
+    appointment: Appointment
+    changed_at: int
+    visit_type: VisitTypeRules
+    calendar: CalendarRules
+    clinic: models.Clinic
+    location: models.Location | None
+    phone: str
+
+
+def managed(appointment_id: UUID) -> Managed:
+    """An appointment for whoever holds its patient's link. Raises NotFound, also for what is only held or was never booked."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT (SELECT max(entry ->> 'at') FROM jsonb_array_elements(history) entry), "
+            f"{', '.join(COLUMNS)} FROM engine_appointment a WHERE id = %s AND status <> ALL(%s)"
+            """ AND history @> '[{"event": "appointment.booked"}]'""",
+            [appointment_id, [Status.HELD.value, Status.EXPIRED.value]],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        raise NotFound("No such appointment.")
+    a = from_row(row[1:])
+    calendar = models.Calendar.objects.select_related("location", "clinic").get(id=a.calendar)
+    place = calendar.location
+    called = (
+        place.phone
+        if place
+        else models.Location.objects.filter(clinic=a.clinic)
+        .exclude(phone="")
+        .order_by("id")
+        .values_list("phone", flat=True)
+        .first()
+    )
+    return Managed(
+        appointment=a,
+        changed_at=int(datetime.fromisoformat(row[0]).timestamp()),
+        visit_type=visit_type_rules(a.visit_type, models.VisitType.objects.values_list("revision", flat=True).get(id=a.visit_type)),
+        calendar=calendar_rules(a.calendar, calendar.rules),
+        clinic=calendar.clinic,
+        location=place,
+        phone=called or "",
+    )
 
 
 def appointments(

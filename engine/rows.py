@@ -11,6 +11,8 @@ from hashlib import blake2b
 from typing import Any, NamedTuple, overload
 from uuid import UUID
 
+from apps.kernel import audit
+from apps.kernel.audit import Origin
 from apps.kernel.problems import IdempotencyMismatch, NotFound
 from engine import outbox
 from engine.errors import CalendarBusy
@@ -24,10 +26,14 @@ from engine.scheduling.slots import Taken
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks. `clinic` is the slug that staff or a program may act for; None is the public, who prove a hold by its secret."""
+    """Who asks. `clinic` is the slug that staff or a program may act for; None is the public, who prove a hold by its secret.
+
+    `origin` is what the audit log says of them; without a request there is none, and the log names the subject alone.
+    """
 
     subject: str
     clinic: str | None = None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +256,13 @@ def record(
 ) -> list[Statement]:
     data = outbox.appointment_data(appointment, visit_type=visit_type, calendars=[c.uid for c in calendars])
     return outbox.record(versions, event, data, appointment=appointment.id)
+
+
+def audited(actor: Actor, appointment: Appointment, event: Event, *, clinic: str) -> Statement:
+    """The audit log's entry on a write, by the name of its fact. `clinic` is the slug of the appointment's clinic."""
+    by = actor.origin or audit.origin(None, actor.subject)
+    object_, patient = f"appointment:{appointment.id}", appointment.patient_id or ""
+    return Statement(audit.INSERT, audit.values(by._replace(clinic=clinic), event.value, object=object_, patient=patient))
 
 
 def remember(once: Once | None, appointment: Appointment, now: int) -> list[Statement]:

@@ -283,6 +283,7 @@ class AppointmentOut(Answer):
     created_at: datetime
     expires_at: datetime | None = None
     history: list[HistoryEntry] | None = None
+    manage_url: str | None = None
 
 
 class AppointmentsOut(Answer):
@@ -365,6 +366,33 @@ class ClinicOut(Answer):
     visit_types: list[VisitTypeOut]
     calendars: list[CalendarOut]
     locations: list[LocationOut]
+
+
+class ManagedClinicOut(Answer):
+    slug: str
+    name: str
+    zone: str
+    phone: str
+
+
+class NamedOut(Answer):
+    id: str
+    name: str
+
+
+class ManagedOut(Answer):
+    """A visit as its patient's link shows it: nothing of the patient. It can be changed until `change_until`."""
+
+    status: str
+    start: datetime
+    end: datetime
+    change_until: datetime
+    modality: str
+    state: str
+    clinic: ManagedClinicOut
+    visit_type: NamedOut
+    calendar: NamedOut
+    location: LocationOut | None
 
 
 class ExceptionOut(Answer):

@@ -10,6 +10,7 @@ from apps.auth import people, queries, sessions, shapes
 from apps.auth.models import Membership, Session
 from apps.auth.permissions import PERMISSIONS
 from apps.auth.ui import page as pages
+from apps.kernel import auditor
 from apps.kernel.api import PROBLEMS, Api, as_json
 from apps.kernel.callers import allowed, check_csrf
 from apps.kernel.ids import as_id
@@ -22,6 +23,7 @@ api = Api(
     description="One's own session, and who works in a clinic. Errors are problem details (RFC 9457) with a stable `code`.",
     namespace="auth",
 )
+auditor.routes(api)
 
 
 # --- one's own session ------------------------------------------------------------------------------------------------

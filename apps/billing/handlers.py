@@ -1,5 +1,39 @@
-"""What billing does about the facts of other services."""
+"""Facts of the engine and of records, as they concern billing."""
 
+from datetime import datetime
+from uuid import UUID
+
+from apps.billing import charges
+from apps.billing.charges import Visit
+from apps.kernel.events import Event
 from apps.kernel.inbox import Handlers
 
-HANDLERS: Handlers = {}
+
+def completed(event: Event) -> None:
+    charges.completed(Visit.of(event.data))
+
+
+def cancelled(event: Event) -> None:
+    at: datetime = event.time
+    charges.cancelled(Visit.of(event.data), at=at, by=str(event.data.get("by") or ""))
+
+
+def missed(event: Event) -> None:
+    charges.missed(Visit.of(event.data))
+
+
+def linked(event: Event) -> None:
+    charges.linked(UUID(event.data["appointment"]), str(event.data["patient"]))
+
+
+def merged(event: Event) -> None:
+    charges.merged(str(event.data["from"]), str(event.data["into"]))
+
+
+HANDLERS: Handlers = {
+    ("engine", "appointment.completed.v1"): completed,
+    ("engine", "appointment.cancelled.v1"): cancelled,
+    ("engine", "appointment.no_show.v1"): missed,
+    ("records", "patient.linked.v1"): linked,
+    ("records", "patient.merged.v1"): merged,
+}

@@ -13,6 +13,11 @@ class BillingEnvironment(ServiceEnvironment):
 
     database_url_billing: SecretStr
     service_key_file_billing: Path
+    stripe_api_key: SecretStr = SecretStr("")
+    stripe_api_base: str = ""
+    """Where Stripe answers; empty for Stripe itself."""
+    stripe_webhook_secret: SecretStr = SecretStr("")
+    """What its webhooks are signed with; without it all of them are refused."""
 
 
 ENV = read(BillingEnvironment)

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
 
+from apps.kernel import audit
 from apps.kernel.limits import Limit, Limiter
 from apps.kernel.problems import Forbidden, SecondFactorRequired, Unauthenticated, ValidationFailed
 from apps.kernel.redis import connect
@@ -57,13 +58,23 @@ def claims_of(request: HttpRequest) -> Claims | None:
 
 
 def allowed(request: HttpRequest, permissions: Permissions, action: str) -> Claims:
-    """The claims of someone whose role may do `action`. Raises Unauthenticated, SecondFactorRequired, Forbidden."""
+    """The claims of someone whose role may do `action`; who may not is noted in the audit log.
+
+    Raises Unauthenticated, SecondFactorRequired, Forbidden. Call it before any transaction, or the note is rolled back with it.
+    """
     claims = claims_of(request)
     if claims is None:
         raise Unauthenticated()
     if claims.role not in permissions[action]:
+        denied(request, claims, action)
         raise Forbidden()
     return claims
+
+
+def denied(request: HttpRequest, claims: Claims, action: str, *, object: str = "") -> None:  # noqa: A002 - the log's own word
+    """Notes in the audit log what somebody tried and may not do."""
+    tried = {"method": request.method, "path": audit.printable(request.path, 200)}
+    audit.record(request, claims, action, object=object, outcome="denied", details=tried)
 
 
 def check_csrf(request: HttpRequest) -> None:

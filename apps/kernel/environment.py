@@ -34,6 +34,8 @@ class ServiceEnvironment(Environment):
     billing_url: str = "http://127.0.0.1:8004"
     notifications_url: str = "http://127.0.0.1:8005"
     """Where each service answers the others, not through the edge."""
+    audit_export_url: SecretStr = SecretStr("")
+    """Where the audit log goes each day, to be kept unchanged: `file:///folder` or `s3://bucket/prefix?…`; empty for nowhere."""
 
 
 Typed = TypeVar("Typed", bound=Environment)

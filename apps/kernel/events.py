@@ -65,13 +65,16 @@ class Event:
         """Unknown members are ignored: the producer may be newer. Raises KeyError, TypeError, ValueError."""
         if wire["specversion"] != "1.0" or not isinstance(wire["data"], dict):
             raise ValueError("not a CloudEvent 1.0 with an object for data")
+        time = datetime.fromisoformat(wire["time"])
+        if time.tzinfo is None:
+            raise ValueError("a time without an offset")
         return cls(
-            id=UUID(wire["id"]),
+            id=UUID(str(wire["id"])),
             source=str(wire["source"]),
             type=str(wire["type"]).removeprefix(PREFIX),
             subject=str(wire["subject"]),
             clinic=str(wire["clinic"]),
-            time=datetime.fromisoformat(wire["time"]),
+            time=time,
             data=wire["data"],
         )
 
@@ -143,7 +146,8 @@ def require_known(cursor: Any, txid: int) -> None:
 def numbers(position: str, count: int) -> list[int]:
     """The numbers that make a position; zeros for the beginning. Raises ValidationFailed."""
     parts = position.split(":") if position else ["0"] * count
-    if len(parts) != count or not all(part.isdigit() and len(part) < 20 for part in parts):
+    # 19 digits and more may not fit into the database's numbers, and there are digits that are not ASCII.
+    if len(parts) != count or not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
         raise ValidationFailed("This is not a position we gave.", param="after")
     return [int(part) for part in parts]
 
@@ -169,7 +173,7 @@ def _feed(request: HttpRequest, *, read: Read) -> HttpResponse:
 
 def _number(request: HttpRequest, name: str, usual: int) -> int:
     text = request.GET.get(name, str(usual))
-    if not (text.isdigit() and 0 < int(text) < 10**6):
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 10**6):
         raise ValidationFailed("A positive number, please.", param=name)
     return int(text)
 

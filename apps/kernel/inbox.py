@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
@@ -111,27 +112,29 @@ def take(producer: str, wires: Sequence[dict[str, Any]], handlers: Handlers, *, 
         if cursor.position != before:
             return  # a second consumer was faster
         waiting = set(ParkedEvent.objects.filter(producer=producer, next_try_at__isnull=False).values_list("subject", flat=True))
+        wires = [wire if isinstance(wire, dict) else {} for wire in wires]
         known = _known(wires)
         for wire in wires:
-            uid = str(wire.get("id", ""))
+            uid = as_id(str(wire.get("id")))
             if uid in known:
                 continue
-            reason = "waits behind an earlier one" if wire.get("subject") in waiting else _handle(producer, wire, handlers)
-            if reason:
-                _park(producer, wire, reason)
-                waiting |= {str(wire.get("subject"))} if reason != _UNREADABLE else set()
-            known.add(uid)
+            subject = str(wire.get("subject"))[:_SUBJECT]
+            reason = "waits behind an earlier one" if subject in waiting else _handle(producer, wire, handlers)
+            if reason and _park(producer, wire, reason):
+                waiting.add(subject)
+            known |= {uid} if uid else set()
         Cursor.objects.filter(producer=producer).update(position=after, at=datetime.now(UTC))
 
 
 _UNREADABLE = "cannot be read"
+_SUBJECT = 80
 
 
-def _known(wires: Sequence[dict[str, Any]]) -> set[str]:
+def _known(wires: Sequence[dict[str, Any]]) -> set[UUID]:
     ids = [uid for wire in wires if (uid := as_id(str(wire.get("id"))))]
     seen = InboxEvent.objects.filter(id__in=ids).values_list("id", flat=True)
     parked = ParkedEvent.objects.filter(uid__in=ids).values_list("uid", flat=True)
-    return {str(one) for one in (*seen, *parked)}
+    return {*seen, *parked}
 
 
 def _handle(producer: str, wire: dict[str, Any], handlers: Handlers) -> str:
@@ -162,18 +165,19 @@ def _handle(producer: str, wire: dict[str, Any], handlers: Handlers) -> str:
     return ""
 
 
-def _park(producer: str, wire: dict[str, Any], reason: str) -> None:
+def _park(producer: str, wire: dict[str, Any], reason: str) -> bool:
+    """Keeps a fact that was not handled; whether it is tried again by itself."""
     hopeless = reason == _UNREADABLE or reason.endswith("is not known")
     uid = as_id(str(wire.get("id")))
     if uid is None:
         log.error("event_without_id", extra={"producer": producer})
-        return
+        return False
     due = None if hopeless else _due(wire, attempts=1, reason=reason)
     ParkedEvent.objects.get_or_create(
         uid=uid,
         defaults={
             "producer": producer,
-            "subject": str(wire.get("subject", ""))[:80],
+            "subject": str(wire.get("subject"))[:_SUBJECT],
             "event": wire,
             "reason": reason[:200],
             "attempts": 1,
@@ -182,12 +186,16 @@ def _park(producer: str, wire: dict[str, Any], reason: str) -> None:
     )
     if due is None:
         log.error("event_parked", extra={"event": str(uid), "producer": producer, "reason": reason})
+    return due is not None
 
 
 def _due(wire: dict[str, Any], *, attempts: int, reason: str) -> datetime:
+    first, longest = _BACK_OFF_S
+    now = datetime.now(UTC)
     if reason == "is from the future":
-        return datetime.fromisoformat(wire["time"])
-    return datetime.now(UTC) + timedelta(seconds=min(_BACK_OFF_S[0] * 4 ** (attempts - 1), _BACK_OFF_S[1]))
+        # Never later than the others: a clock that is years ahead must not hold up its subject for years.
+        return min(datetime.fromisoformat(wire["time"]), now + timedelta(seconds=longest))
+    return now + timedelta(seconds=min(first * 4 ** (attempts - 1), longest))
 
 
 _DUE = """

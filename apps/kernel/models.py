@@ -119,11 +119,13 @@ class AuditEntry(models.Model):
 
 
 class AuditSeal(models.Model):
-    """The place of an entry in the chain: `hash` covers the entry and the hash before it."""
+    """The place of an entry in the chain: `hash` covers the entry and the hash before it, see `chain.py`."""
 
     position = models.BigIntegerField(primary_key=True)
     entry = models.BigIntegerField(unique=True)
+    txid = TransactionId()
     hash = models.BinaryField()
+    at = models.DateTimeField(db_default=Now())
 
     class Meta:
         managed = False

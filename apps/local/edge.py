@@ -14,7 +14,7 @@ _INTERNAL = ("/healthz", "/readyz", "/metrics", "/internal")
 # Pages beside the API of a service; all else is the engine's.
 _PAGES = {"auth": ("/login", "/logout", "/account", "/invite", "/reset"), "mailbox": ("/demo/mailbox",)}
 # Their paths carry a secret, which no log may hold.
-_SECRET_PATHS = ("/manage/", "/invite/", "/reset/", "/api/engine/v1/manage/")
+_SECRET_PATHS = ("/manage/", "/invite/", "/reset/", "/api/engine/v1/manage/", "/api/notifications/v1/unsubscribe/")
 # Only the edge says where a request came from; what a client claims in these is removed before anything reads it.
 _CLAIMS = (
     "forwarded",

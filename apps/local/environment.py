@@ -21,7 +21,7 @@ OWNED = {
     **{f"SERVICE_KEY_FILE_{name.upper()}": (name,) for name in SERVICES},
     "SEALING_KEY_FILE": ("records",),
     "KMS_URL": ("records",),
-    "TOKEN_SIGNING_KEY_FILE": ("auth", "engine"),  # the engine as long as the demo signs in without auth
+    "TOKEN_SIGNING_KEY_FILE": ("auth",),
 }
 """Variables that are told to their owners alone: what another process does not have, it cannot lose."""
 # Below 32768 lie no ephemeral ports, so no outgoing connection can take a port between choosing and binding it.
@@ -112,6 +112,7 @@ def variables(data: Path, *, port: int, demo: bool, limits: bool) -> dict[str, s
         "DEMO_CLINIC": "demo" if demo else "",
         "RATE_LIMITS": "on" if limits else "off",
         "HEALTHFLOW_DATA": str(data),
+        "AUDIT_EXPORT_URL": f"file://{data / 'audit'}",
         "PYTHONUNBUFFERED": "1",
         "PYTHONTZPATH": "",  # time zones come from the locked tzdata, the same on every machine
     }

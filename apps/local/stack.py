@@ -1,9 +1,10 @@
 """The table of what runs on one machine, and in which order."""
 
 import json
+import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from apps.local import edge, environment
@@ -28,6 +29,15 @@ class Stack:
     url: str
 
 
+@dataclass(frozen=True)
+class Outside:
+    """What stands in for parties outside; nothing where there is no demo."""
+
+    processes: tuple[Process, ...] = ()
+    ports: Mapping[str, int] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
 def stack(data: Path, *, port: int, demo: bool, limits: bool, given: Mapping[str, str]) -> Stack:
     """Everything on this machine. May raise SetupError."""
     found = servers(data, given=given)
@@ -43,11 +53,37 @@ def stack(data: Path, *, port: int, demo: bool, limits: bool, given: Mapping[str
         *_realtime(realtime_ports, after=tuple(name for name in started if name == "valkey")),
     )
     seeds = _seeds(after=tuple(step.name for step in migrations)) if demo else ()
+    outside = _outside_parties(billing=ports["billing"]) if demo else Outside()
     behind = tuple(process.name for process in projects if process.name in {*SERVICES, *_REALTIME})
-    configuration = edge.configuration(port=port, admin_port=admin_port, services=ports, realtime_ports=realtime_ports)
+    routed = {**ports, **outside.ports}
+    configuration = edge.configuration(port=port, admin_port=admin_port, services=routed, realtime_ports=realtime_ports)
     front = edge_process(data, configuration=configuration, url=told["PUBLIC_URL"], admin_port=admin_port, after=behind)
-    table = (*found.processes, *migrations, *projects, *seeds, front)
-    return Stack(table, {**told, **found.variables, **addresses}, told["PUBLIC_URL"])
+    table = (*found.processes, *migrations, *outside.processes, *projects, *seeds, front)
+    return Stack(table, {**told, **found.variables, **addresses, **outside.variables}, told["PUBLIC_URL"])
+
+
+def _outside_parties(*, billing: int) -> Outside:
+    """The demo's stand-ins for who cannot be reached: a mailbox for e-mail and SMS, and a card provider that moves no money."""
+    page, smtp, cards = environment.free_ports(3)
+    key, secret = secrets.token_urlsafe(), secrets.token_urlsafe()
+    webhook = f"http://127.0.0.1:{billing}/api/billing/v1/webhooks/stripe"
+    mailbox = (sys.executable, "-m", "apps.local.mailbox", "--port", str(page), "--smtp-port", str(smtp))
+    provider = (sys.executable, "-m", "apps.local.stripe_server", "--port", str(cards))
+    return Outside(
+        processes=(
+            Process("mailbox", command=mailbox, url=f"http://127.0.0.1:{page}"),
+            Process("cards", command=(*provider, "--webhook", webhook, "--secret", secret, "--key", key)),
+        ),
+        ports={"mailbox": page},
+        variables={
+            "SMTP_URL": f"smtp://127.0.0.1:{smtp}",
+            "TWILIO_URL": f"http://127.0.0.1:{page}",
+            "TWILIO_AUTH_TOKEN": secrets.token_urlsafe(),
+            "STRIPE_API_BASE": f"http://127.0.0.1:{cards}",
+            "STRIPE_API_KEY": key,
+            "STRIPE_WEBHOOK_SECRET": secret,
+        },
+    )
 
 
 def edge_process(data: Path, *, configuration: edge.Json, url: str, admin_port: int, after: tuple[str, ...] = ()) -> Process:

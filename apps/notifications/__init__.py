@@ -1,1 +1,1 @@
-"""Project 5, notifications: what patients are told, when, and by which channel."""
+"""The Notifications service: what a patient is told, when, and never twice. It knows ids and times; names it asks for."""

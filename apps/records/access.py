@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponse
 
 from apps.kernel import audit
 from apps.kernel.api import as_json
-from apps.kernel.callers import allowed, claims_of
+from apps.kernel.callers import allowed
 from apps.kernel.ids import as_id
 from apps.kernel.once import once
 from apps.kernel.problems import Forbidden, NotFound
@@ -66,12 +66,12 @@ class AskedPatient(Asked):
 
 def asked(request: HttpRequest, action: str) -> Asked:
     """Somebody whose role may do `action`. Raises Unauthenticated, SecondFactorRequired, Forbidden."""
-    return Asked(request=request, claims=_entitled(request, action, ""), action=action)
+    return Asked(request=request, claims=allowed(request, PERMISSIONS, action), action=action)
 
 
 def asked_of(request: HttpRequest, action: str, patient_id: str) -> AskedPatient:
     """The same to that patient. Raises NotFound too, and Forbidden for a patient in nobody's care here."""
-    claims = _entitled(request, action, patient_id)
+    claims = allowed(request, PERMISSIONS, action)
     try:
         patient = queries.patient(claims.clinic, patient_id)
         family = queries.family(patient)
@@ -123,16 +123,6 @@ def written(known: Asked, write: Callable[[], tuple[str | Patient, Any]], *, sta
         return as_json(answer, status=status)
 
     return once(known.request, f"{known.clinic}:{known.claims.subject}", run)
-
-
-def _entitled(request: HttpRequest, action: str, patient_id: str) -> Claims:
-    try:
-        return allowed(request, PERMISSIONS, action)
-    except Forbidden as refused:
-        claims = claims_of(request)
-        if claims is not None:
-            _denied(request, claims, action, patient_id=patient_id, code=refused.code)
-        raise
 
 
 def _denied(request: HttpRequest, claims: Claims, action: str, *, patient_id: str, code: str) -> None:

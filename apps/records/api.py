@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query
 from pydantic import ValidationError
 
+from apps.kernel import auditor
 from apps.kernel.api import PROBLEMS, Api, as_validation_failed
 from apps.kernel.problems import Forbidden, NotFound, ValidationFailed
 from apps.kernel.shapes import ProblemOut
@@ -25,8 +26,8 @@ api = Api(
     namespace="records",
 )
 
-
 api.add_router("", api_chart.router)
+auditor.routes(api)
 
 
 # --- patients -----------------------------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def _refuse(visit: Visit, reason: str) -> None:
     visit.refused = reason
     REFUSED.labels(reason).inc()
     log.error("booking_without_patient", extra={"appointment": str(visit.appointment), "reason": reason})
-    _tell(visit, "patient.linked", outcome="failed", code=reason)
+    _tell(visit, "patient.linked", outcome="denied", code=reason)
 
 
 def _tell(visit: Visit, action: str, *, outcome: str = "done", **details: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache, wraps
+from pathlib import Path
 from typing import Concatenate, ParamSpec
 from urllib.parse import urlencode
 
@@ -11,13 +12,24 @@ from django.shortcuts import redirect, render
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
+from apps.kernel import auditor
+from apps.kernel.callers import denied
 from apps.kernel.problems import NotFound
 from apps.kernel.revocations import watched
 from apps.kernel.tokens import SESSION_COOKIE, Claims, TokenRefused, Verifier
 from engine import queries
+from engine.callers import PUBLIC_READ, managed
 
-DOCUMENTS = {"engine": "Appointments"}
-"""The services whose API documents can be read, by their part of the address."""
+LANGUAGES = ("en", "es")
+SERVICES = {
+    "engine": "Appointments",
+    "auth": "Sign-in and accounts",
+    "records": "Patient records",
+    "billing": "Billing",
+    "notifications": "Notifications",
+}
+"""The services by their part of the address."""
+_EXAMPLES = Path(__file__).parents[2] / "tests/data/events"
 _OURS_ONLY = "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'"
 _PAGE_POLICY = f"{_OURS_ONLY}; require-trusted-types-for 'script'"
 # The API reader is not our code: its style sheet carries its icons, and it draws with markup.
@@ -70,13 +82,63 @@ def booking(request: HttpRequest, clinic: str) -> HttpResponse:
         return _missing(request)
 
 
+@_page()
+@require_safe
+def manage(request: HttpRequest, token: str) -> HttpResponse:
+    """Whose link this is, the page asks for itself; a link that opens nothing is told so at once."""
+    try:
+        queries.managed(managed(request, token, PUBLIC_READ))
+    except NotFound:
+        return _missing(request)
+    response = render(request, "manage.html", {"language": _language(request)})
+    response["Referrer-Policy"] = "no-referrer"
+    return response
+
+
 @_page(_DOCS_POLICY)
 @require_safe
 def docs(request: HttpRequest) -> HttpResponse:
-    service = request.GET.get("service", next(iter(DOCUMENTS)))
-    if service not in DOCUMENTS:
+    service = request.GET.get("service", next(iter(SERVICES)))
+    if service not in SERVICES:
         return _missing(request)
-    return render(request, "docs.html", {"service": service, "documents": DOCUMENTS})
+    return render(request, "docs.html", {"service": service, "name": SERVICES[service], "documents": SERVICES})
+
+
+@_page()
+@require_safe
+def events(request: HttpRequest) -> HttpResponse:
+    """The facts that services tell each other, each with its golden example."""
+    return render(request, "events.html", {"producers": _examples(), "documents": SERVICES})
+
+
+@_page()
+@require_safe
+@ensure_csrf_cookie
+def audit_log(request: HttpRequest) -> HttpResponse:
+    """The auditor's page; who else comes is told why not, and the attempt is noted."""
+    session = _session(request)
+    if session is None:
+        return redirect(f"/login/?{urlencode({'next': request.get_full_path()})}")
+    may = session.role in auditor.PERMISSIONS["audit.read"]
+    if not may:
+        denied(request, session, "audit.read")
+    return render(request, "audit.html", {"session": session, "may": may, "services": SERVICES}, status=200 if may else 403)
+
+
+def _language(request: HttpRequest) -> str:
+    """Of those that we speak, the one that the browser names first."""
+    named = (part.strip()[:2].lower() for part in request.headers.get("Accept-Language", "").split(","))
+    return next((name for name in named if name in LANGUAGES), LANGUAGES[0])
+
+
+@cache
+def _examples() -> dict[str, dict[str, str]]:
+    """Producer → type → the example as it is on the wire."""
+    return {
+        SERVICES[folder.name]: {file.stem: file.read_text() for file in sorted(folder.glob("*.json"))}
+        for folder in sorted(_EXAMPLES.iterdir())
+        if folder.is_dir()
+    }
 
 
 def _missing(request: HttpRequest) -> HttpResponse:

@@ -190,7 +190,7 @@ def test_a_frozen_tab_says_nothing_when_woken_before_it_knows_while_its_neighbou
     tabs: BrowserContext, stack: Stack, clinic: Clinic, slots: list[Json]
 ) -> None:
     asleep = tabs.new_page()
-    tabs.add_cookies(stack.cookies(DOCTOR))
+    tabs.add_cookies(stack.cookies(DOCTOR))  # type: ignore[arg-type]
     asleep.goto(stack.url + calendar_path(clinic, slots[0]))
     mark(asleep, "Live")
     hold = clinic.hold(slots[0])

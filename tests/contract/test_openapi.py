@@ -50,6 +50,10 @@ def test_every_address_of_the_contract_is_documented(http: Client, practice: Pra
         "/clinics/{clinic}/slots": {"get"},
         "/slots/first": {"get"},
         "/sealing-keys": {"get"},
+        "/manage/{token}": {"get"},
+        "/manage/{token}/cancel": {"post"},
+        "/manage/{token}/reschedule": {"post"},
+        "/manage/{token}/calendar.ics": {"get"},
         "/holds": {"post"},
         "/holds/{hold_id}": {"delete"},
         "/holds/{hold_id}/extend": {"post"},
@@ -64,6 +68,7 @@ def test_every_address_of_the_contract_is_documented(http: Client, practice: Pra
         "/calendars/{calendar}/hours": {"put"},
         "/calendars/{calendar}/exceptions": {"post"},
         "/calendars/{calendar}/exceptions/{exception}": {"delete"},
+        "/audit": {"get"},
     }
 
 

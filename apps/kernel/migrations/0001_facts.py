@@ -45,7 +45,9 @@ class Migration(migrations.Migration):
             fields=[
                 ("position", models.BigIntegerField(primary_key=True, serialize=False)),
                 ("entry", models.BigIntegerField(unique=True)),
+                ("txid", apps.kernel.models.TransactionId()),
                 ("hash", models.BinaryField()),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
                 "managed": False,

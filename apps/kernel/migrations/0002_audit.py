@@ -26,8 +26,11 @@ CREATE INDEX audit_actor ON kernel_auditentry (clinic, actor, id DESC);
 CREATE TABLE kernel_auditseal (
     position bigint PRIMARY KEY,
     entry bigint NOT NULL UNIQUE,
-    hash bytea NOT NULL
+    txid xid8 NOT NULL,
+    hash bytea NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+CREATE INDEX audit_sealed ON kernel_auditseal (at, position);
 CREATE FUNCTION kernel_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'the audit log only grows' USING ERRCODE = 'insufficient_privilege';

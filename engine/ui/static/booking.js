@@ -301,6 +301,7 @@ async function confirm(event) {
     quiet();
     forgetDetails();
     byId("confirmation").textContent = answer.id;
+    /** @type {HTMLAnchorElement} */ (byId("manage")).href = answer.manage_url;
     history.replaceState({ step: "done" }, "");
     step("done", slot);
   });

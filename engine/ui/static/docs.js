@@ -1,11 +1,14 @@
 // @ts-check
-/** Starts the API reader on the document that the page names. */
+/** Starts the API reader on the document that the page names; says so when that service cannot give it. */
 
 const reader = /** @type {HTMLElement} */ (document.getElementById("reader"));
 const { SwaggerUIBundle } = /** @type {any} */ (globalThis);
-SwaggerUIBundle({
+const answer = await fetch(reader.dataset.document ?? "").catch(() => null);
+const spec = answer?.ok ? await answer.json().catch(() => null) : null;
+/** @type {HTMLElement} */ (document.getElementById("away")).hidden = spec !== null;
+if (spec) SwaggerUIBundle({
   domNode: reader,
-  url: reader.dataset.document,
+  spec,
   presets: [SwaggerUIBundle.presets.apis],
   deepLinking: true,
   validatorUrl: null, // else it would show the document to somebody else's server

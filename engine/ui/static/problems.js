@@ -23,6 +23,14 @@ export const sentences = {
   rate_limited: "That was a little too fast. Please wait a moment and try again.",
   payload_too_large: "That is too much at once. Please shorten it.",
   unavailable: "We cannot be reached at the moment. Please try again; nothing will be booked twice.",
+  price_exists: "There is a price or policy from that time on already. Please choose a later time.",
+  charge_not_billable: "This charge cannot be billed: it has no price or patient, or is billed already.",
+  invoice_state: "This is not possible any more: the invoice or payment has changed meanwhile.",
+  refund_too_large: "This is more than is left of the payment.",
+  claim_incomplete: "Something is missing that the payer needs. Please complete the claim.",
+  webhook_forged: "This message does not come from the payment provider.",
+  webhook_too_old: "This message of the payment provider is too old.",
+  export_too_large: "This is too much for one file. Please choose a shorter time.",
   internal_error: "Something went wrong on our side. Please try again; nothing will be booked twice.",
 };
 

@@ -5,7 +5,8 @@
  */
 
 const DAY_MS = 86_400_000;
-const LOCALE = globalThis.navigator?.languages?.find((name) => name.startsWith("en")) ?? "en-US";
+const LANGUAGE = globalThis.document?.documentElement.lang || "en";
+const LOCALE = globalThis.navigator?.languages?.find((name) => name.startsWith(LANGUAGE)) ?? `${LANGUAGE}-US`;
 
 /** @type {Map<string, Intl.DateTimeFormat>} */
 const formats = new Map();

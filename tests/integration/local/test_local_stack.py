@@ -153,7 +153,8 @@ def test_children_of_a_killed_process_go_with_it(copy: Copy) -> None:
     os.kill(before, signal.SIGKILL)
     until(lambda: not is_alive(child), what="the child of the killed process is gone")
     until(lambda: copy.pid("engine") != before, what="engine has another pid")
-    assert "engine was ended by SIGKILL; restarted" in copy.everything_said()
+    # It is said after the new one has its pid.
+    until(lambda: "engine was ended by SIGKILL; restarted" in copy.everything_said(), what="the end is told")
 
 
 def test_a_killed_database_comes_back_with_what_was_committed(copy: Copy) -> None:

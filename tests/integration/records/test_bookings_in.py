@@ -101,7 +101,7 @@ def test_a_broken_envelope_blocks_nothing(room: Room, envelope: str) -> None:
     assert (visit(broken).patient, visit(broken).refused) == (None, "envelope_unreadable")
     assert visit(sound).patient
     assert not ParkedEvent.objects.filter(subject=broken["subject"]).exists()
-    assert AuditEntry.objects.filter(object=f"appointment:{broken['subject']}", outcome="failed").count() == 1
+    assert AuditEntry.objects.filter(object=f"appointment:{broken['subject']}", outcome="denied").count() == 1
 
 
 @pytest.mark.parametrize("details", [{"email": "x@example.org"}, {"name": ""}, {"name": 7}, {"name": "a\u202eb"}])

@@ -1,0 +1,249 @@
+// @ts-check
+/** The patient's own page: one visit, by the link that only its patient was given. The link is in the address and nowhere else. */
+
+import { Refused, get, post, serverNow } from "./api.js";
+import { byId, make, show, write } from "./dom.js";
+import { texts } from "./manage_texts.js";
+import { sentence } from "./problems.js";
+import { addDays, clock, dayName, dayOf, startOfDay, visitorZone, zoneName } from "./time.js";
+
+/**
+ * @typedef {{status: string, start: string, end: string, change_until: string, modality: string, state: string,
+ *   clinic: {slug: string, name: string, zone: string, phone: string}, visit_type: {id: string, name: string},
+ *   calendar: {id: string, name: string}, location: {address: string, city: string} | null}} Visit
+ * @typedef {{slot: string, start: string, calendar: string}} Slot
+ */
+
+const WEEK_DAYS = 7;
+const PAGE = 500;
+const asPatient = { asPatient: true };
+const address = `/manage/${location.pathname.split("/")[2]}`;
+const whom = /** @type {HTMLSelectElement} */ (byId("whom"));
+const sure = /** @type {HTMLDialogElement} */ (byId("sure"));
+
+/** @type {Visit} */ let visit;
+/** @type {Map<string, string>} */ let names = new Map();
+/** @type {Slot[]} */ let slots = [];
+let firstDay = "";
+let chosenDay = "";
+let asked = 0;
+let busy = false;
+
+async function begin() {
+  for (const element of document.querySelectorAll("[data-text]")) {
+    const name = /** @type {keyof typeof texts} */ (/** @type {HTMLElement} */ (element).dataset.text);
+    element.textContent = String(texts[name]);
+  }
+  byId("earlier").setAttribute("aria-label", texts.earlier);
+  byId("later").setAttribute("aria-label", texts.later);
+  await alone(async () => draw(await get(address, asPatient)));
+}
+
+// --- the visit -------------------------------------------------------------------------------------------------------------
+
+/** @param {Visit} told @param {string} [news] */
+function draw(told, news) {
+  visit = told;
+  const { clinic, location: place, modality } = visit;
+  const start = Date.parse(visit.start);
+  write(byId("clinic"), clinic.name);
+  write(byId("news"), news ?? textOf(visit.status));
+  write(byId("when"), moment(start, visitorZone));
+  const there = clock(start, clinic.zone) === clock(start, visitorZone) ? "" : `${moment(start, clinic.zone)} ${texts.atClinic}`;
+  write(byId("there"), there && `${there} (${zoneName(start, clinic.zone)})`);
+  write(byId("what"), visit.visit_type.name);
+  write(byId("who"), visit.calendar.name);
+  const address_ = modality === "in_person" && place ? [place.address, place.city] : [];
+  write(byId("how"), [textOf(modality === "phone" ? "phone_call" : modality), ...address_].filter(Boolean).join(", "));
+  const phone = /** @type {HTMLAnchorElement} */ (byId("phone"));
+  write(phone, clinic.phone);
+  phone.href = `tel:${clinic.phone.replace(/[^\d+]/g, "")}`;
+  hide(/** @type {HTMLElement} */ (phone.parentElement), !clinic.phone);
+  hide(/** @type {HTMLElement} */ (phone.parentElement?.previousElementSibling), !clinic.phone);
+  drawActions();
+  byId("visit").hidden = false;
+  byId("choose").hidden = true;
+}
+
+function drawActions() {
+  const open = ["booked", "arrived"].includes(visit.status);
+  const inTime = Date.parse(visit.change_until) > serverNow();
+  hide(byId("move"), !open || !inTime);
+  hide(byId("cancel"), !open || !inTime);
+  hide(byId("calendar"), !open);
+  hide(byId("book"), open);
+  /** @type {HTMLAnchorElement} */ (byId("calendar")).href = `/api/engine/v1${address}/calendar.ics`;
+  /** @type {HTMLAnchorElement} */ (byId("book")).href = `/book/${visit.clinic.slug}/`;
+  const until = `${texts.until} ${moment(Date.parse(visit.change_until), visitorZone)}.`.replace("..", "."); // "a.m." has one
+  const late = visit.clinic.phone ? `${texts.late} ${visit.clinic.phone}` : texts.lateNoPhone;
+  write(byId("note"), open ? (inTime ? until : late) : "");
+}
+
+async function cancel() {
+  write(byId("sure-when"), `${moment(Date.parse(visit.start), visitorZone)}, ${visit.clinic.name}`);
+  sure.returnValue = "";
+  sure.showModal();
+  await new Promise((resolve) => sure.addEventListener("close", resolve, { once: true }));
+  if (sure.returnValue !== "cancel") return;
+  await alone(async () => {
+    draw(await post(`${address}/cancel`, {}, asPatient));
+    byId("news").focus();
+  });
+}
+
+// --- another time ----------------------------------------------------------------------------------------------------------
+
+async function choose() {
+  await alone(async () => {
+    const profile = await get(`/clinics/${visit.clinic.slug}`, asPatient);
+    names = new Map(profile.calendars.map((/** @type {{id: string, name: string}} */ one) => [one.id, one.name]));
+    whom.options[0].value = visit.calendar.id;
+    whom.options[0].textContent = visit.calendar.name;
+    firstDay = chosenDay = dayOf(serverNow(), visitorZone);
+    byId("choose").hidden = false;
+    await search();
+    byId("choose-title").focus();
+  });
+}
+
+async function search() {
+  const mine = ++asked;
+  const query = new URLSearchParams({
+    visit_type: visit.visit_type.id,
+    from: new Date(Math.max(startOfDay(firstDay, visitorZone), serverNow())).toISOString(),
+    to: new Date(startOfDay(addDays(firstDay, WEEK_DAYS), visitorZone)).toISOString(),
+    modality: visit.modality,
+    limit: String(PAGE),
+  });
+  if (whom.value) query.set("calendar", whom.value);
+  if (visit.state) query.set("state", visit.state);
+  const found = await get(`/clinics/${visit.clinic.slug}/slots?${query}`, asPatient);
+  if (mine !== asked) return; // a later question is on its way
+  slots = found.items;
+  if (!slotsOn(chosenDay).length) chosenDay = slots.length ? dayOf(Date.parse(slots[0].start), visitorZone) : firstDay;
+  drawDays();
+  drawTimes();
+}
+
+/** One time may be free with several people; one button is enough. @param {string} day */
+function slotsOn(day) {
+  const own = slots.filter((slot) => dayOf(Date.parse(slot.start), visitorZone) === day);
+  return [...new Map(own.reverse().map((slot) => [slot.start, slot])).values()].reverse();
+}
+
+function drawDays() {
+  /** @type {HTMLButtonElement} */ (byId("earlier")).disabled = firstDay <= dayOf(serverNow(), visitorZone);
+  show(
+    byId("days"),
+    Array.from({ length: WEEK_DAYS }, (_, index) => addDays(firstDay, index)),
+    (day) => day,
+    () => make("li", {}, make("button", { type: "button" }, make("span"), make("strong"), make("small"))),
+    (element, day) => {
+      const button = /** @type {HTMLButtonElement} */ (element.firstElementChild);
+      const count = slotsOn(day).length;
+      const [weekday, date, note] = button.children;
+      weekday.textContent = dayName(day, { weekday: "short" });
+      date.textContent = dayName(day, { month: "short", day: "numeric" });
+      note.textContent = count ? `${count} ${texts.free}` : texts.noneFree;
+      button.dataset.day = day;
+      button.disabled = count === 0;
+      button.setAttribute("aria-pressed", String(day === chosenDay));
+    },
+  );
+}
+
+function drawTimes() {
+  write(byId("none"), slots.length ? "" : texts.none);
+  write(byId("zone"), slots.length ? `${texts.zone} ${zoneName(Date.parse(slots[0].start), visitorZone)}.` : "");
+  drawSlots(byId("times"), slotsOn(chosenDay), clock);
+}
+
+/** @param {HTMLElement} list @param {Slot[]} free @param {(start: number, zone: string) => string} label */
+function drawSlots(list, free, label) {
+  show(
+    list,
+    free,
+    (slot) => slot.slot,
+    () => make("li", {}, make("button", { type: "button" })),
+    (element, slot) => {
+      const button = /** @type {HTMLButtonElement} */ (element.firstElementChild);
+      const other = slot.calendar === visit.calendar.id ? "" : (names.get(slot.calendar) ?? "");
+      button.replaceChildren(label(Date.parse(slot.start), visitorZone), make("small", {}, other));
+      button.onclick = () => take(slot);
+    },
+  );
+}
+
+/** @param {Slot} slot */
+async function take(slot) {
+  await alone(async () => {
+    draw(await post(`${address}/reschedule`, { slot: slot.slot }, asPatient), texts.moved);
+    byId("news").focus();
+    scrollTo({ top: 0 });
+  });
+}
+
+// --- the page --------------------------------------------------------------------------------------------------------------
+
+/** One action at a time; what was refused is said in words. @param {() => Promise<void>} action */
+async function alone(action) {
+  if (busy) return;
+  busy = true;
+  byId("main").setAttribute("aria-busy", "true");
+  byId("problem").hidden = true;
+  try {
+    await action();
+  } catch (error) {
+    await refused(error);
+  }
+  byId("main").setAttribute("aria-busy", "false");
+  busy = false;
+}
+
+/** @param {unknown} error */
+async function refused(error) {
+  const code = error instanceof Refused ? error.code : "internal_error";
+  const others = error instanceof Refused ? (error.fields.alternatives ?? []) : [];
+  const text = texts.problems[code] ?? sentence(code);
+  const problem = byId("problem");
+  const call = code === "too_late_to_change" && visit.clinic.phone ? `${texts.late} ${visit.clinic.phone}` : text;
+  write(/** @type {HTMLElement} */ (problem.firstElementChild), others.length ? `${text} ${texts.others}` : call);
+  if (visit) drawSlots(byId("alternatives"), others, moment);
+  problem.hidden = false;
+  problem.scrollIntoView({ block: "nearest" });
+  if (["slot_taken", "outside_opening_hours"].includes(code)) await search().catch(() => {});
+  if (["too_late_to_change", "illegal_transition"].includes(code)) draw(await get(address, asPatient).catch(() => visit));
+}
+
+/** "Thursday, November 26, 9:00 AM" @param {number} instant @param {string} zone */
+const moment = (instant, zone) => `${dayName(dayOf(instant, zone))}, ${clock(instant, zone)}`;
+
+/** @param {string} name */
+const textOf = (name) => String(texts[/** @type {keyof typeof texts} */ (name)] ?? name);
+
+/** @param {HTMLElement} element @param {boolean} hidden */
+const hide = (element, hidden) => void (element.hidden = hidden);
+
+/** @param {number} days */
+function turn(days) {
+  const today = dayOf(serverNow(), visitorZone);
+  const next = addDays(firstDay, days);
+  firstDay = next < today ? today : next;
+  alone(search);
+}
+
+byId("move").addEventListener("click", choose);
+byId("cancel").addEventListener("click", cancel);
+byId("keep-time").addEventListener("click", () => hide(byId("choose"), true));
+byId("earlier").addEventListener("click", () => turn(-WEEK_DAYS));
+byId("later").addEventListener("click", () => turn(WEEK_DAYS));
+whom.addEventListener("change", () => alone(search));
+byId("days").addEventListener("click", ({ target }) => {
+  const day = /** @type {HTMLElement} */ (target).closest("button")?.dataset.day;
+  if (!day) return;
+  chosenDay = day;
+  drawDays();
+  drawTimes();
+});
+
+begin();
