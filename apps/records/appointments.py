@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 def follow(event: Event) -> None:
     """One fact about an appointment. Raises OperationalError while the key service is away: then everything waits."""
+    if event.type == "appointment.cancelled.v1" and event.data["by"] not in ("patient", "clinic"):
+        return  # a hold was given back: nobody had booked
     appointment = UUID(event.data["appointment"])
     visit = Visit.objects.select_for_update().filter(appointment=appointment).first()
     new = visit is None

@@ -88,7 +88,7 @@ class Room:
             "status": name,
             "modality": "in_person",
             "state": "NY",
-            "by": None,
+            "by": "patient" if name == "cancelled" else None,
             "sealed": None,
         }
         return {

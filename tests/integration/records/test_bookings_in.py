@@ -161,6 +161,12 @@ def test_an_end_before_the_beginning_is_the_end(room: Room, end: str) -> None:
     assert visit(booked).patient
 
 
+def test_a_hold_that_was_given_back_leaves_nothing(room: Room) -> None:
+    told(room.fact("cancelled", by="system"), room.fact("cancelled", by=None))
+
+    assert not Visit.objects.filter(clinic=room.clinic).exists()
+
+
 def test_visits_are_listed_newest_first_by_pages(room: Room) -> None:
     patient = room.treated()
     later = room.fact("booked", patient=patient, start="2027-04-01T14:00:00Z", end="2027-04-01T15:00:00Z")
