@@ -31,7 +31,7 @@ def merge(source: str, *, into: Patient, actor: str) -> Merge:
     if any(row.merged_into for row in rows.values()):
         raise VersionConflict("One of them was merged meanwhile.")
     kept = _take_in(rows[known], into=rows[into.id], actor=actor)
-    told = {"from": source, "into": str(into.id), "clinic": into.clinic}
+    told = {"from": str(known), "into": str(into.id), "clinic": into.clinic}
     events.record(type="patient.merged", clinic=into.clinic, subject=str(into.id), data=told)
     return kept
 
