@@ -1,5 +1,9 @@
 """What records does about the facts of other services."""
 
 from apps.kernel.inbox import Handlers
+from apps.records.appointments import follow
 
-HANDLERS: Handlers = {}
+HANDLERS: Handlers = {
+    ("engine", f"appointment.{fact}.v1"): follow
+    for fact in ("booked", "rescheduled", "cancelled", "arrived", "started", "completed", "no_show")
+}

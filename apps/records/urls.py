@@ -3,12 +3,14 @@
 from django.urls import URLPattern, URLResolver, path
 
 from apps.kernel import events, health
+from apps.records import internal
 from apps.records.api import api
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/records/v1/", api.urls),
-    *health.urls(),
     *events.urls(),
+    path("internal/v1/", internal.api.urls),
+    *health.urls(),
 ]
 
 handler404 = "apps.kernel.http.not_found"

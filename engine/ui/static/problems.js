@@ -13,6 +13,7 @@ export const sentences = {
   idempotency_mismatch: "Something was sent twice with different content. Please try again.",
   idempotency_in_progress: "We are still working on your last request. Please wait a moment.",
   version_gone: "This view was too old and has been loaded again.",
+  version_conflict: "Somebody else changed this meanwhile. Please look at it again before you change it.",
   validation_failed: "Something in what you entered is not right. Please check it.",
   unauthenticated: "Your session has ended. Please sign in again.",
   second_factor_required: "Please sign in again with your second factor.",
