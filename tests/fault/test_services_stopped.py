@@ -13,7 +13,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 from tests.browser.stack import manage, status
 
@@ -51,13 +52,15 @@ class Desk:
         found = self.get("/api/engine/v1/clinics/demo/slots", visit_type=wanted, limit="500", **query)["items"]
         return list({slot["start"][:10]: slot for slot in found}.values())
 
-    def live(self, calendar: str) -> Any:
-        socket = connect(f"ws{self.url[4:]}/ws/v1/live", subprotocols=["healthflow.v1"], proxy=None)  # type: ignore[list-item]
-        socket.send(json.dumps({"type": "auth", "token": self._tokens["front_desk"]}))
-        socket.send(json.dumps({"type": "subscribe", "calendar": calendar}))
-        while json.loads(socket.recv(5))["type"] != "subscribed":
-            pass
-        return socket
+    @contextmanager
+    def live(self, calendar: str) -> Iterator[ClientConnection]:
+        address = f"ws{self.url[4:]}/ws/v1/live"
+        with connect(address, subprotocols=[Subprotocol("healthflow.v1")], proxy=None) as socket:
+            socket.send(json.dumps({"type": "auth", "token": self._tokens["front_desk"]}))
+            socket.send(json.dumps({"type": "subscribe", "calendar": calendar}))
+            while json.loads(socket.recv(5))["type"] != "subscribed":
+                pass
+            yield socket
 
     def book(self, slot: Json) -> Json:
         """As a patient does: hold, then confirm with details."""
@@ -105,8 +108,8 @@ def until(found: Callable[[], Any], *, what: str, within_s: float = 60) -> Any:
 
 
 def linked(desk: Desk, appointment: str) -> str | None:
-    found: str | None = desk.get(f"/api/engine/v1/appointments/{appointment}")["patient"]
-    return found
+    found: Json | None = desk.get(f"/api/engine/v1/appointments/{appointment}")["patient"]
+    return found["id"] if found else None
 
 
 def confirmations(desk: Desk, appointment: str) -> list[Json]:
@@ -132,3 +135,21 @@ def test_booking_goes_on_live_while_four_services_are_stopped_and_they_catch_up(
     for id_ in ids:
         until(lambda id_=id_: confirmations(desk, id_), what="the confirmation was sent")  # type: ignore[misc]
         assert len(confirmations(desk, id_)) == 1
+
+
+def test_a_visit_that_ended_while_billing_was_stopped_is_charged_once(desk: Desk) -> None:
+    booked = desk.book(desk.slots("Follow-up")[0])
+
+    with stopped(desk.data):
+        for move in ("arrive", "start", "complete"):
+            assert desk.ask("POST", f"/api/engine/v1/appointments/{booked['id']}/{move}").status_code == 200
+
+    charged = until(lambda: charges(desk, booked["id"]), what="the visit was charged")
+    patient = until(lambda: charges(desk, booked["id"])[0]["patient"], what="billing knows whose visit it was")
+    assert len(charged) == 1
+    assert patient == linked(desk, booked["id"])
+
+
+def charges(desk: Desk, appointment: str) -> list[Json]:
+    found = desk.get("/api/billing/v1/charges", role="billing", limit="500")["items"]
+    return [one for one in found if one["appointment"] == appointment]
