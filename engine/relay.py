@@ -99,7 +99,7 @@ class Unsent(NamedTuple):
     data: str
 
 
-def run(redis: "Redis", *, bell: str, stop: threading.Event, beat: Callable[[], None]) -> None:
+def run(redis: "Redis", bell: str, stop: threading.Event, beat: Callable[[], None]) -> None:
     """Relays until `stop` is set. The Redis channel `bell` wakes it, a poll each second is the truth.
 
     `beat` is called after every round that went well. While Redis or PostgreSQL is away it tries again, ever more slowly.

@@ -33,6 +33,7 @@ _REFUSALS = 6400
 _MOST_BOOKINGS, _LONGEST_S = 20_000, 3600
 _SERVERS = ((1, 8), (2, 4), (2, 8), (4, 2))
 _HISTORIES = (1_000, 1_000_000)
+_OTHERS = ("auth", "records", "billing", "notifications")
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
@@ -249,6 +250,32 @@ def growth(_: Target, options: argparse.Namespace) -> Json:
     return {"growth": {**found, "ratio": round(many / few, 2)}}
 
 
+def beside(at: Target, options: argparse.Namespace) -> Json:
+    """The same bookings with the other four services running and stopped, in turns, and how long these take to catch up."""
+    groups = [pid for name, pid in at.pids.items() if name.startswith(_OTHERS)]
+    runs: dict[str, list[Json]] = {"running": [], "stopped": []}
+    with _load(at) as load:
+        crowd = Spread(load)
+        target.caught_up(at, load.clinic)
+        for _ in range(options.rounds):
+            runs["running"].append(crowd.run(options.bookings))
+            target.caught_up(at, load.clinic)
+            _tell(groups, signal.SIGSTOP)
+            try:
+                runs["stopped"].append(crowd.run(options.bookings))
+            finally:
+                _tell(groups, signal.SIGCONT)
+            runs["stopped"][-1]["caught_up_s"] = target.caught_up(at, load.clinic)
+    found: Json = {name: _summary(of_one) for name, of_one in runs.items()}
+    times = [found[name]["median"]["p50_ms"] for name in ("stopped", "running")]
+    return {"beside": {**found, "ratio": round(times[0] / times[1], 2)}, "verify": target.verify(at)}
+
+
+def _tell(groups: Sequence[int], number: signal.Signals) -> None:
+    for group in groups:
+        os.killpg(group, number)
+
+
 def everything(at: Target, options: argparse.Namespace) -> Json:
     return compared(at, options) | rivals(at, options) | refusals(at, options) | {"verify": target.verify(at)}
 
@@ -260,6 +287,7 @@ MODES: dict[str, Callable[[Target, argparse.Namespace], Json]] = {
     "refusals": refusals,
     "servers": servers,
     "growth": growth,
+    "beside": beside,
     "all": everything,
 }
 
@@ -377,6 +405,10 @@ def _findings(result: Json) -> Iterator[str]:
         yield f"Refusal: {run['of_a_booking']} of a booking's CPU (target 0.25), {asked}."
     if "growth" in result:
         yield f"Growth: with 10^6 appointments a booking costs {result['growth']['ratio']} x what it does with 10^3 (target 1.5)."
+    if "beside" in result:
+        run = result["beside"]
+        back = [f"{one['bookings']} in {one['caught_up_s']} s" for one in run["stopped"]["runs"]]
+        yield f"Four services stopped: {run['ratio']} x the time of a request with them running; caught up {', '.join(back)}."
     if "verify" in result:
         yield f"`./manage.py engine verify` at the end: exit status {result['verify']['status']}."
 

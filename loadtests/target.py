@@ -28,6 +28,7 @@ BOOKING = ("engine", "postgres", "valkey")
 """Whose CPU a booking is charged with."""
 _MANAGE = (sys.executable, str(ROOT / "manage.py"))
 _START_WITHIN_S = 120
+_CAUGHT_UP_WITHIN_S = 600
 _TICKS = os.sysconf("SC_CLK_TCK")
 # An idle backend of PostgreSQL hands in its counters after ten seconds.
 _COUNTERS_SETTLE_S = 11
@@ -250,6 +251,24 @@ def live_allocations(target: Target, clinic: Clinic) -> int:
         )
         (count,) = cursor.fetchone() or (0,)
     return int(count)
+
+
+def caught_up(target: Target, clinic: Clinic) -> float:
+    """Waits until records has said of every appointment of the clinic whose it is; how many seconds that took."""
+    began = time.monotonic()
+    with closing(psycopg2.connect(target.database)) as connection, connection.cursor() as cursor:
+        while True:
+            cursor.execute(
+                "SELECT count(*) FROM engine_appointment a JOIN engine_clinic c ON c.id = a.clinic_id"
+                " WHERE c.slug = %s AND a.status = 'booked' AND a.patient_id IS NULL",
+                [clinic.slug],
+            )
+            if cursor.fetchone() == (0,):
+                return round(time.monotonic() - began, 1)
+            if time.monotonic() - began > _CAUGHT_UP_WITHIN_S:
+                raise RuntimeError("The other services did not catch up.")
+            connection.rollback()
+            time.sleep(0.2)
 
 
 def steal() -> float:

@@ -1,7 +1,9 @@
 """Probes and metrics, the same three addresses on every process: /healthz (alive), /readyz (can work), /metrics."""
 
 import json
+import signal
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -62,3 +64,18 @@ def serve(port: int, ready: Callable[[], bool], *, host: str = "127.0.0.1") -> T
     server = ThreadingHTTPServer((host, port), Handler)
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server
+
+
+def run_until_told(run: Callable[[threading.Event, Callable[[], None]], None], *, port: int, beats_within_s: float) -> None:
+    """Calls `run(stop, beat)`; SIGTERM and SIGINT set `stop`. /readyz on `port` is good while `beat` was called lately."""
+    stop, last_beat = threading.Event(), float("-inf")
+
+    def beat() -> None:
+        nonlocal last_beat
+        last_beat = time.monotonic()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    server = serve(port, lambda: time.monotonic() - last_beat < beats_within_s)
+    run(stop, beat)
+    server.shutdown()

@@ -8,12 +8,21 @@ from io import BytesIO
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import DisallowedHost, RequestDataTooBig
 from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from prometheus_client import Histogram
 
-from apps.kernel.problems import PROBLEM_JSON, Internal, MethodNotAllowed, NotFound, PayloadTooLarge, Problem, Unavailable
+from apps.kernel.problems import (
+    PROBLEM_JSON,
+    Internal,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    Problem,
+    Unavailable,
+    ValidationFailed,
+)
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +92,8 @@ def as_response(request: HttpRequest, fault: Exception) -> HttpResponse:
         return NotFound().response()
     if isinstance(fault, RequestDataTooBig):
         return PayloadTooLarge().response()
+    if isinstance(fault, DisallowedHost):
+        return ValidationFailed("This is not a host that we answer for.", param="Host").response()
     request_id = request.headers.get("X-Request-Id", "")
     log.error("unhandled", exc_info=fault, extra={"request_id": request_id, "method": request.method})
     if isinstance(fault, DatabaseError):

@@ -30,6 +30,8 @@ Handlers = Mapping[tuple[str, str], Callable[[Event], None]]
 
 PAGE = 200
 POLL_S = 1.0
+ASKED_S = (2.0, 5.0)
+"""How long a producer may take to be reached and to answer: one that hangs keeps the facts of the others waiting."""
 AT_LEAST_S = 0.2
 """Between two questions to a producer: a busy day rings the bell far more often."""
 KEPT = "30 days"
@@ -45,7 +47,7 @@ LAG = Histogram("inbox_lag_seconds", "From a fact until it was handled here", bu
 log = logging.getLogger(__name__)
 
 
-def run(handlers: Handlers, *, stop: threading.Event, beat: Callable[[], None]) -> None:
+def run(handlers: Handlers, stop: threading.Event, beat: Callable[[], None]) -> None:
     """Takes over what the producers of `handlers` have, until `stop` is set; `beat` is called after each round."""
     producers = sorted({producer for producer, _ in handlers})
     redis = connect(settings.ENV.redis_url.get_secret_value(), timeout_s=2 * POLL_S, connections=2)
@@ -90,7 +92,7 @@ def _round(handlers: Handlers, producers: Sequence[str], lost: set[str]) -> bool
 def pull(producer: str, handlers: Handlers) -> bool:
     """Takes over one page of a producer's facts; whether it was a full one. Raises ServiceDown, DatabaseError."""
     position = Cursor.objects.filter(producer=producer).values_list("position", flat=True).first() or ""
-    answer = call(producer, "GET", "/internal/v1/events", params={"after": position, "limit": PAGE})
+    answer = call(producer, "GET", "/internal/v1/events", params={"after": position, "limit": PAGE}, timeout=ASKED_S)
     if answer.status_code == 410:
         # Its database was restored from before that position. What was handled already is in the inbox.
         log.error("history_lost", extra={"producer": producer, "position": position})

@@ -1,9 +1,7 @@
 """`relay`: the process that takes events from the outbox to Redis. A second one is a stand-by and does no harm."""
 
-import signal
-import threading
-import time
 from argparse import ArgumentParser
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -25,15 +23,6 @@ class Command(BaseCommand):
         parser.add_argument("--health-port", type=int, default=0, help="of /healthz, /readyz and /metrics; 0 takes a free one")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        stop, last_beat = threading.Event(), float("-inf")
-
-        def beat() -> None:
-            nonlocal last_beat
-            last_beat = time.monotonic()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-        server = health.serve(options["health_port"], lambda: time.monotonic() - last_beat < _READY_S)
         redis = connect(settings.ENV.redis_url.get_secret_value(), timeout_s=_TIMEOUT_S, connections=4)
-        relay.run(redis, bell=BELL, stop=stop, beat=beat)
-        server.shutdown()
+        run = partial(relay.run, redis, BELL)
+        health.run_until_told(run, port=options["health_port"], beats_within_s=_READY_S)

@@ -844,3 +844,12 @@ def test_a_fault_of_ours_says_nothing_of_what_it_saw(
 
     out, err = capfd.readouterr()
     assert "Zoe" not in json.dumps(problem) + out + err
+
+
+def test_a_foreign_host_is_refused(token: Callable[..., str], practice: Practice) -> None:
+    foreign = Client(enforce_csrf_checks=True, headers={"host": "evil.example", "origin": "http://evil.example"})
+    foreign.cookies["hf_session"] = token(practice.slug)
+
+    answer = foreign.post(f"{BASE}/appointments/{uuid4()}/arrive")
+
+    assert (answer.status_code, answer.json()["code"], answer.json()["param"]) == (422, "validation_failed", "Host")

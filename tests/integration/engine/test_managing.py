@@ -179,3 +179,11 @@ def test_only_notifications_is_told_the_link(booked: dict[str, Any]) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM engine_outboxevent WHERE data::text LIKE '%manage%'")
         assert cursor.fetchone() == (0,)
+
+
+def test_a_hold_that_was_given_back_is_no_fact(http: Client, practice: Practice) -> None:
+    slot = slots_of(http, practice)[0]["slot"]
+    held = post(http, "/holds", {"slot": slot}).json()
+    assert http.delete(f"{BASE}/holds/{held['id']}", headers={"Hold-Secret": held["secret"]}).status_code == 204
+
+    assert [placed.event.type for placed in feed.read("", 100, "billing") if placed.event.subject == held["id"]] == []

@@ -1,9 +1,7 @@
 """`consume`: the process that takes over other services' facts. A second one is a stand-by and does no harm."""
 
-import signal
-import threading
-import time
 from argparse import ArgumentParser
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -22,14 +20,5 @@ class Command(BaseCommand):
         parser.add_argument("--health-port", type=int, default=0, help="of /healthz, /readyz and /metrics; 0 takes a free one")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        stop, last_beat = threading.Event(), float("-inf")
-
-        def beat() -> None:
-            nonlocal last_beat
-            last_beat = time.monotonic()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-        server = health.serve(options["health_port"], lambda: time.monotonic() - last_beat < _READY_S)
-        inbox.run(import_module(settings.HANDLERS).HANDLERS, stop=stop, beat=beat)
-        server.shutdown()
+        handlers = import_module(settings.HANDLERS).HANDLERS
+        health.run_until_told(partial(inbox.run, handlers), port=options["health_port"], beats_within_s=_READY_S)
