@@ -25,12 +25,11 @@ def test_an_auditor_finds_who_booked_and_the_page_fits(new_page: NewPage, stack:
     booked = clinic.confirm(clinic.hold(clinic.slots("Follow-up", DOCTOR)[0]))
     page = signed_in(new_page, stack, "auditor", "/audit/", width=width)
     page.get_by_label("Object").fill(f"appointment:{booked['id']}")
-    page.get_by_role("button", name="Search").click()
-
-    expect(page.get_by_role("status")).to_have_text("2 entries")
-    rows = page.locator("#entries tr")
-    expect(rows.nth(0)).to_contain_text("appointment.booked")
-    expect(rows.nth(1)).to_contain_text("appointment.held")
+    for action in ("appointment.booked", "appointment.held"):
+        page.get_by_label("Action").fill(action)
+        page.get_by_role("button", name="Search").click()
+        expect(page.locator("#entries tr").first).to_contain_text(action)
+        expect(page.get_by_role("status")).to_have_text("1 entry")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -71,8 +70,8 @@ def test_another_role_is_told_why_not(new_page: NewPage, stack: Stack, complaint
     complaints[:] = [text for text in complaints if "403" not in text]
 
 
-def test_without_a_session_the_page_leads_to_the_start(new_page: NewPage, stack: Stack) -> None:
-    assert new_page("/audit/").url == f"{stack.url}/"
+def test_without_a_session_the_page_leads_to_the_sign_in(new_page: NewPage, stack: Stack) -> None:
+    assert new_page("/audit/").url == f"{stack.url}/login/?next=%2Faudit%2F"
 
 
 def test_the_documents_of_all_services_can_be_read_and_one_that_is_away_is_said_so(
