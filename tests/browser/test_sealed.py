@@ -10,7 +10,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Request, Route, expect
 
-from tests.browser.screens import DOCTOR, calendar_page, choose_time, fill_details, visit_on
+from tests.browser.screens import DOCTOR, calendar_page, calendar_path, choose_time, fill_details, visit_on
 from tests.browser.stack import NAMES, PATIENT, Clinic, Json, NewPage, Stack, status
 from tests.sealing import opened
 
@@ -104,6 +104,16 @@ def test_booking_and_the_calendar_need_no_records(new_page: NewPage, clinic: Cli
         expect(page.get_by_text("Live", exact=True)).to_be_visible()
 
 
+def test_a_practitioner_reads_from_records_who_comes(new_page: NewPage, clinic: Clinic) -> None:
+    slot = clinic.slots("Follow-up", DOCTOR)[0]
+    booked = clinic.confirm(clinic.hold(slot))
+
+    page = calendar_page(new_page, clinic, slot)
+
+    # Not before records has opened the envelope.
+    expect(page.locator(visit_on(booked)).locator(".patient")).to_have_text(PATIENT["name"], timeout=30_000)
+
+
 def test_names_are_asked_for_once_and_together(new_page: NewPage, clinic: Clinic) -> None:
     slots = clinic.slots("Follow-up", DOCTOR)
     booked = [clinic.confirm(clinic.hold(slot)) for slot in slots[:2]]
@@ -115,9 +125,9 @@ def test_names_are_asked_for_once_and_together(new_page: NewPage, clinic: Clinic
         items: list[Json] = [{"appointment": one, "id": "p", "name": "<b>Zoe</b>"} for one in asked[-1] if one == booked[0]["id"]]
         route.fulfill(json={"items": items})
 
-    page = new_page("/")
+    page = new_page("/", cookies=clinic.stack.cookies(DOCTOR))
     page.route(re.compile(NAMES + "$"), answer)
-    calendar_page(lambda _path: page, clinic, slots[0])
+    page.goto(calendar_path(clinic, slots[0]))
 
     expect(page.locator(visit_on(booked[0])).locator(".patient")).to_have_text("<b>Zoe</b>")
     expect(page.locator(visit_on(booked[1])).locator(".patient")).to_have_text(ARRIVING)

@@ -147,7 +147,7 @@ def test_a_visit_that_ended_while_billing_was_stopped_is_charged_once(desk: Desk
     charged = until(lambda: charges(desk, booked["id"]), what="the visit was charged")
     patient = until(lambda: charges(desk, booked["id"])[0]["patient"], what="billing knows whose visit it was")
     assert len(charged) == 1
-    assert patient == linked(desk, booked["id"])
+    assert patient == until(lambda: linked(desk, booked["id"]), what="the engine knows it too")
 
 
 def charges(desk: Desk, appointment: str) -> list[Json]:

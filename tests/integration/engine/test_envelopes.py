@@ -75,12 +75,17 @@ def test_plain_details_are_sealed_before_they_are_kept(confirm: Callable[..., An
 
 
 def test_details_are_in_one_column_and_nowhere_else(confirm: Callable[..., Any]) -> None:
+    with connection.cursor() as cursor:
+        # The audit log only grows, and keeps what other tests have asked for.
+        cursor.execute("SELECT coalesce(max(id), 0) FROM kernel_auditentry")
+        earlier = cursor.fetchone()[0]
     confirm({"patient": ZOE, "answers": ANSWERS})
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
         for (table,) in cursor.fetchall():
-            cursor.execute(f'SELECT count(*) FROM "{table}" t WHERE t::text ~* %s', ["zoe|canary|5550100|1980-02-29"])
+            new = f" AND t.id > {earlier}" if table == "kernel_auditentry" else ""
+            cursor.execute(f'SELECT count(*) FROM "{table}" t WHERE t::text ~* %s{new}', ["zoe|canary|5550100|1980-02-29"])
             assert cursor.fetchone()[0] == 0, table
             cursor.execute(f'SELECT count(*) FROM "{table}" t WHERE strpos(t::text, %s) > 0', [kept().encode().hex()])
             assert cursor.fetchone()[0] == (table == "engine_appointment"), table
