@@ -88,6 +88,12 @@ def merged(patient: str, into: str) -> None:
         model._default_manager.filter(patient=patient).update(patient=whose)
 
 
+def unmerged(patient: str, moved: list[str]) -> None:
+    """They were two after all: who was merged into the first is its again, and what is linked from now on stays where it is."""
+    PatientMerge.objects.filter(merged=patient).delete()
+    PatientMerge.objects.filter(merged__in=moved).update(into=patient)
+
+
 def merged_into(patient: str) -> str:
     """Who the patient is now."""
     return PatientMerge.objects.filter(merged=patient).values_list("into", flat=True).first() or patient

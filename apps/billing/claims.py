@@ -55,7 +55,7 @@ def as_837p(claim: Claim) -> str:
     profile = Profile.objects.filter(clinic=claim.clinic).first()
     if profile is None:
         raise ClaimIncomplete(["profile"])
-    patient = person(claim.charge.patient or "")
+    patient = person(claim.charge.patient or "", clinic=claim.clinic)
     missing = [*_profile_lacks(profile), *_patient_lacks(patient)]
     if missing:
         raise ClaimIncomplete(missing)

@@ -17,7 +17,7 @@ def invoice(row: Invoice) -> bytes:
     if row.number is None or row.issued_at is None or row.due_at is None:
         raise InvoiceState("It has no number yet.", current=row.status)
     profile = Profile.objects.filter(clinic=row.clinic).first() or Profile(clinic=row.clinic, name=row.clinic, zone="UTC")
-    zone, who = ZoneInfo(profile.zone), person(row.patient)
+    zone, who = ZoneInfo(profile.zone), person(row.patient, clinic=row.clinic)
     paid = queries.paid([row]).get(row.id, 0)
     balance = answers.invoice(row, paid=paid)["balance"]
     lines = [

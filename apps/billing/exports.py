@@ -66,7 +66,7 @@ def invoices(clinic: str, since: datetime, until: datetime, *, names: bool) -> s
     patients = {invoice.patient for invoice in found} if names else set()
     if len(patients) > MOST_NAMES:
         raise ExportTooLarge(f"At most {MOST_NAMES} names are given at once.")
-    known = {patient: person(patient).name for patient in sorted(patients)}
+    known = {patient: person(patient, clinic=clinic).name for patient in sorted(patients)}
     rows = []
     for invoice in found:
         shown = answers.invoice(invoice, paid=paid.get(invoice.id, 0))

@@ -30,10 +30,15 @@ def merged(event: Event) -> None:
     charges.merged(str(event.data["from"]), str(event.data["into"]))
 
 
+def unmerged(event: Event) -> None:
+    charges.unmerged(str(event.data["from"]), [str(one) for one in event.data["moved"]])
+
+
 HANDLERS: Handlers = {
     ("engine", "appointment.completed.v1"): completed,
     ("engine", "appointment.cancelled.v1"): cancelled,
     ("engine", "appointment.no_show.v1"): missed,
     ("records", "patient.linked.v1"): linked,
     ("records", "patient.merged.v1"): merged,
+    ("records", "patient.unmerged.v1"): unmerged,
 }

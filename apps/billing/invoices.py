@@ -77,6 +77,8 @@ def issue(invoice_id: UUID, *, clinic: str) -> Invoice:
 
 def void(invoice_id: UUID, *, clinic: str) -> Invoice:
     """Takes an invoice back and lets its charges go, unless money came or may come. Raises NotFound, InvoiceState."""
+    # Charges first, in their order, as whoever merges patients does.
+    list(Charge.objects.select_for_update().filter(invoice=invoice_id, clinic=clinic).order_by("id").values_list("id"))
     invoice = locked(invoice_id, clinic, Invoice.Status.DRAFT, Invoice.Status.ISSUED)
     going = set(Payment.objects.filter(invoice=invoice).values_list("status", flat=True))
     if going - {Payment.Status.EXPIRED, Payment.Status.FAILED}:

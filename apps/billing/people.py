@@ -28,10 +28,10 @@ class Person:
 NOBODY = Person("", "", "", "", "", "", "", "")
 
 
-def person(patient: str) -> Person:
-    """The patient's details for a bill; all empty when records holds none (any more). Raises Unavailable."""
+def person(patient: str, *, clinic: str) -> Person:
+    """A patient's details for a bill of that clinic; all empty when records holds none there (any more). Raises Unavailable."""
     try:
-        answer = call("records", "GET", f"/internal/v1/patients/{patient}/billing")
+        answer = call("records", "GET", f"/internal/v1/patients/{patient}/billing", params={"clinic": clinic})
     except ServiceDown:
         raise Unavailable("The patient's name cannot be asked for right now.", retry_after=5) from None
     if answer.status_code in (404, 410):
@@ -43,13 +43,13 @@ def person(patient: str) -> Person:
 
 def _parsed(told: dict[str, Any]) -> Person:
     name, address = told.get("name") or {}, told.get("address") or {}
-    lines = address.get("line") or address.get("lines") or address.get("street") or ""
+    lines = [str(address[name]) for name in ("line", "line2") if address.get(name)]
     return Person(
         given=str(name.get("given") or ""),
         family=str(name.get("family") or ""),
         date_of_birth=str(told.get("date_of_birth") or ""),
         sex=str(told.get("sex") or ""),
-        line=" ".join(lines) if isinstance(lines, list) else str(lines),
+        line=", ".join(lines),
         city=str(address.get("city") or ""),
         state=str(address.get("state") or ""),
         postal_code=str(address.get("postal_code") or ""),

@@ -28,7 +28,7 @@ def of(message: Message) -> Contact | None:
     """The contact of whom a message is for; None as long as records does not know. Raises ServiceDown."""
     if message.appointment is not None:
         return _ask(f"/internal/v1/appointments/{message.appointment}/contact")
-    return _ask(f"/internal/v1/patients/{UUID(message.patient)}/contact")
+    return _ask(f"/internal/v1/patients/{UUID(message.patient)}/contact", clinic=message.clinic)
 
 
 def patients_with(phone: str) -> list[str]:
@@ -40,8 +40,8 @@ def patients_with(phone: str) -> list[str]:
     return [str(patient) for patient in told["patients"]]
 
 
-def _ask(path: str) -> Contact | None:
-    answer = call("records", "GET", path)
+def _ask(path: str, **query: str) -> Contact | None:
+    answer = call("records", "GET", path, params=query)
     if answer.status_code == 404:
         return None
     if answer.status_code != 200:

@@ -28,11 +28,10 @@ def stops(patient: str, *, channel: str, kind: str) -> bool:
 
 
 def merge(old: str, new: str) -> None:
-    """Two patients were one: what either did not want, the one does not."""
+    """Two patients are one: what either did not want, the one does not. Should that be undone, the first still does not."""
     channels = list(OptOut.objects.filter(patient=old).values_list("channel", flat=True))
     for channel in channels:
         stop([new], channel)
-    OptOut.objects.filter(patient=old).delete()
 
 
 def forget(patient: str) -> None:

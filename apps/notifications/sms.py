@@ -20,6 +20,7 @@ UNSUBSCRIBED = "twilio_21610"
 """The error of a number that was opted out at the provider."""
 _TIMEOUT_S = 10
 _COUNTRY = "US"
+_NOT_ARRIVED = frozenset({"failed", "undelivered", "canceled"})
 """Whose numbers are written without a country code."""
 
 
@@ -53,13 +54,13 @@ def find(to: str, body: str, *, since: datetime) -> str | None:
     """The provider's id of an SMS that was handed over since then, None if it has none. Raises TryLater.
 
     The provider has no idempotency keys for messages; but it keeps a list, and no two messages of ours to one number are alike:
-    each names its time and has its own link.
+    each names its time and has its own link. One that did not arrive may be sent again.
     """
     try:
         sent = client().messages.list(to=to, date_sent_after=since - timedelta(minutes=5), limit=50)
     except (TwilioRestException, requests.RequestException):
         raise TryLater("provider_down", maybe_done=True) from None
-    return next((str(one.sid) for one in sent if one.body == body), None)
+    return next((str(one.sid) for one in sent if one.body == body and one.status not in _NOT_ARRIVED), None)
 
 
 def is_genuine(url: str, form: dict[str, str], signature: str) -> bool:

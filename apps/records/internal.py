@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from ninja import Query
 
 from apps.kernel import audit
 from apps.kernel.api import PROBLEMS, Api, as_json
@@ -32,19 +33,19 @@ def appointment_contact(request: HttpRequest, appointment_id: str) -> HttpRespon
 
 
 @api.get("/patients/{patient_id}/contact", response={200: shapes.ContactOut, PROBLEMS: ProblemOut})
-def patient_contact(request: HttpRequest, patient_id: str) -> HttpResponse:
-    """How to reach this patient."""
+def patient_contact(request: HttpRequest, patient_id: str, query: Query[shapes.ClinicQuery]) -> HttpResponse:
+    """How to reach this patient of that clinic."""
     service = calling_service(request, "notifications")
     with transaction.atomic():
-        return as_json(_contact(request, service, queries.patient_of_any_clinic(patient_id)))
+        return as_json(_contact(request, service, queries.patient(query.clinic, patient_id)))
 
 
 @api.get("/patients/{patient_id}/billing", response={200: shapes.BillingOut, PROBLEMS: ProblemOut})
-def patient_billing(request: HttpRequest, patient_id: str) -> HttpResponse:
-    """What a claim says of the insured person."""
+def patient_billing(request: HttpRequest, patient_id: str, query: Query[shapes.ClinicQuery]) -> HttpResponse:
+    """What a claim says of the insured person, a patient of that clinic."""
     service = calling_service(request, "billing")
     with transaction.atomic():
-        patient = queries.patient_of_any_clinic(patient_id)
+        patient = queries.patient(query.clinic, patient_id)
         details = queries.details(patient)
         given, family = details.parts()
         _audit(request, service, "patient.billing", patient)

@@ -60,6 +60,11 @@ def undo(patient: Patient, name: str) -> Merge:
         before = cipher.unseal_bytes(found.before, table="merge", row=found.id, column="before")
         patients.store(survivor, Details.model_validate_json(before), cipher=cipher)
     patients.findable(rows[found.source], queries.details(rows[found.source]))
+    # Before the links: whoever follows merges must take them for the patient that they name.
+    apart = {"from": str(found.source), "into": str(found.target), "moved": [str(one) for one in found.moved]}
+    events.record(
+        type="patient.unmerged", clinic=patient.clinic, subject=str(found.source), data={**apart, "clinic": patient.clinic}
+    )
     for appointment in queries.appointments_of(patient.clinic, found.moved):
         linked = {"appointment": str(appointment), "patient": str(found.source), "clinic": patient.clinic}
         events.record(type="patient.linked", clinic=patient.clinic, subject=str(found.source), data=linked)

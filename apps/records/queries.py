@@ -175,15 +175,6 @@ def suspects(clinic: str, *, limit: int, after: str) -> list[Patient]:
     return list(_after(found, after).order_by("-id")[:limit])
 
 
-def patient_of_any_clinic(name: str) -> Patient:
-    """For other services, which serve all clinics: never for a person. Raises NotFound."""
-    known = as_id(name)
-    found = Patient.objects.filter(id=known).first() if known else None
-    if found is None:
-        raise NotFound("No such patient.")
-    return patient(found.clinic, found.id)
-
-
 def visit_of_any_clinic(name: str) -> Visit:
     """For other services, which serve all clinics: never for a person. Raises NotFound."""
     known = as_id(name)

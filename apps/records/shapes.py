@@ -139,6 +139,12 @@ class SearchIn(Closed):
         return self
 
 
+class ClinicQuery(Query):
+    """Which clinic asks, by way of another service: a patient of another one is not found."""
+
+    clinic: Line
+
+
 class PageQuery(Query):
     limit: Limit = 50
     cursor: Identifier = ""

@@ -98,7 +98,7 @@ def fact(
     return Event(uuid4(), "/engine", f"appointment.{kind}.v1", str(appointment), clinic, at or START, data)
 
 
-def record_fact(kind: str, **data: str) -> Event:
+def record_fact(kind: str, **data: str | list[str]) -> Event:
     """A patient.* fact of records."""
     return Event(uuid4(), "/records", f"patient.{kind}.v1", "", CLINIC, START, {"clinic": CLINIC, **data})
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
 from jwt.algorithms import OKPAlgorithm
@@ -33,7 +34,7 @@ def serve(records: Records) -> ThreadingHTTPServer:
             if not _is_billing(self.headers.get("Authorization", "")):
                 records.refused += 1
                 return self._write(401, {})
-            patient = self.path.removeprefix("/internal/v1/patients/").removesuffix("/billing")
+            patient = urlsplit(self.path).path.removeprefix("/internal/v1/patients/").removesuffix("/billing")
             records.asked.append(patient)
             known = records.patients.get(patient)
             return self._write(200 if known else 404, known or {})

@@ -119,6 +119,17 @@ def test_a_chain_of_merges_ends_at_the_last_patient(merges: tuple[tuple[str, str
     assert Charge.objects.get().patient == "d"
 
 
+def test_a_merge_that_was_undone_binds_nobody_any_more() -> None:
+    deliver(record_fact("merged", **{"from": "a", "into": "b"}))
+    deliver(record_fact("unmerged", **{"from": "a", "into": "b"}, moved=["a"]))
+    deliver(fact("completed", uuid4(), patient="a"))
+    assert Charge.objects.get().patient == "a"
+
+    deliver(record_fact("merged", **{"from": "b", "into": "a"}))
+    deliver(fact("completed", uuid4(), patient="b"))
+    assert set(Charge.objects.values_list("patient", flat=True)) == {"a"}
+
+
 def test_merging_back_and_forth_ends() -> None:
     deliver(record_fact("merged", **{"from": "a", "into": "b"}), record_fact("merged", **{"from": "b", "into": "a"}))
     deliver(fact("completed", uuid4(), patient="a"))

