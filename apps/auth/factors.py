@@ -67,12 +67,19 @@ def accepts(person: Person, code: str) -> str:
         return "recovery" if codes is not None and codes.verify_token(plain) else ""
 
 
-def begin_app(person: Person) -> TOTPDevice:
-    """The authenticator app that is being enrolled: the same until it is confirmed."""
+def begin_app(person: Person, *, anew: bool = False) -> TOTPDevice:
+    """The authenticator app that is being enrolled. `anew` when the page opens: nobody enrols a secret that another was shown."""
     with transaction.atomic():
         Person.objects.select_for_update().get(id=person.id)
+        if anew:
+            forget_begun(person.id)
         device, _ = TOTPDevice.objects.get_or_create(user=person, confirmed=False, defaults={"name": _APP})
     return device
+
+
+def forget_begun(person: UUID) -> None:
+    """Whoever saw the secret of an app that was begun and not confirmed shall not know the one that will be."""
+    TOTPDevice.objects.filter(user=person, confirmed=False).delete()
 
 
 def confirm_app(person: Person, code: str) -> bool:

@@ -29,7 +29,7 @@ def token(request: HttpRequest) -> HttpResponse:
     throttle.count(tries)
     with transaction.atomic(durable=True):  # kept after a refusal too: a family may have ended
         _, headers, body, status = get_oauthlib_core().create_token_response(request)
-        _note(request, outcome="done" if status == 200 else "denied")
+        _note(request, "token.issue", outcome="done" if status == 200 else "denied")
     if status == 200:
         throttle.succeeded(tries)
     return _answer(headers, body, status=status)
@@ -43,6 +43,8 @@ def revoke(request: HttpRequest) -> HttpResponse:
     throttle.count(tries)
     with transaction.atomic(durable=True):
         _, headers, body, status = get_oauthlib_core().create_revocation_response(request)
+        if status == 200:
+            _note(request, "grant.end")
     if status == 200:
         throttle.succeeded(tries)
     return _answer(headers, body or "{}", status=status)
@@ -51,15 +53,18 @@ def revoke(request: HttpRequest) -> HttpResponse:
 def _is_plain(request: HttpRequest) -> bool:
     """A form and nothing in the address (RFC 6749, 3.2), without what no database keeps."""
     given = [_client_id(request), *request.POST.values()]
+    twice = {"client_id", "client_secret"} & set(request.POST) if request.headers.get("Authorization") else None
+    if twice:  # two ways to say who asks (RFC 6749, 2.3), and only one of them would be noted and counted
+        return False
     return not request.META.get("QUERY_STRING") and not any("\0" in value for value in given)
 
 
-def _note(request: HttpRequest, *, outcome: str) -> None:
+def _note(request: HttpRequest, action: str, *, outcome: str = "done") -> None:
     client_id = _client_id(request)
     program = Program.objects.filter(application__client_id=client_id).first()
     if program is not None:
-        details = {"grant": request.POST["grant_type"]}
-        audit.record(request, subject(client_id), "token.issue", clinic=program.clinic_id, outcome=outcome, details=details)
+        details = {"grant": request.POST["grant_type"]} if "grant_type" in request.POST else {}
+        audit.record(request, subject(client_id), action, clinic=program.clinic_id, outcome=outcome, details=details)
 
 
 def _tries(request: HttpRequest) -> list[Bucket]:

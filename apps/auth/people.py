@@ -2,6 +2,7 @@
 
 from django.contrib.auth.password_validation import validate_password
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.http import HttpRequest
 
@@ -70,6 +71,7 @@ def change(request: HttpRequest | None, who: Who, membership: Membership, *, rol
     membership.role, membership.calendar = role, calendar
     membership.save(update_fields=["role", "calendar"])
     _end_there(membership)
+    _withdraw_invitations(membership)
     _tell(request, who, "member.changed", membership)
 
 
@@ -77,8 +79,15 @@ def remove(request: HttpRequest | None, who: Who, membership: Membership) -> Non
     """The person leaves the clinic, at once on every open page. Raises ValidationFailed. Needs a transaction."""
     _keep_an_administrator(membership)
     _end_there(membership)
+    _withdraw_invitations(membership)
     _tell(request, who, "member.removed", membership)
     membership.delete()
+
+
+def _withdraw_invitations(membership: Membership) -> None:
+    """No link from before gives back what is taken now: neither one to the person nor one that the person made."""
+    open_ = Invitation.objects.filter(clinic=membership.clinic_id, used_at=None)
+    open_.filter(Q(email=membership.person.email) | Q(invited_by=str(membership.person_id))).update(used_at=Now(), due_at=None)
 
 
 def set_active(person: Person, *, active: bool) -> None:
@@ -114,6 +123,7 @@ def set_password(request: HttpRequest, person: Person, password: str, *, keep: S
         sessions.end(own.exclude(id=keep.id) if keep else own, reason="password changed")
         programs.end_grants_of(person.id)
         KnownDevice.objects.filter(person=person).delete()
+        factors.forget_begun(person.id)
         action = "password.change" if keep else "password.reset"
         audit.record(request, str(person.id), action, object=f"person:{person.id}", clinic=keep.clinic_id if keep else "")
 

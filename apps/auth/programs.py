@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from oauth2_provider.generators import generate_client_id
-from oauth2_provider.models import Application, RefreshToken
+from oauth2_provider.models import Application, Grant, RefreshToken
 
 from apps.auth import oauth, rights
 from apps.auth.models import Program
@@ -72,6 +72,8 @@ def disable(request: HttpRequest, who: Claims, key: UUID | None) -> None:
 
 def end_grants_of(person: UUID, *, clinic: str | None = None) -> None:
     """Ends what a person allowed apps to do, in one clinic or everywhere. Needs a transaction."""
+    codes = Grant.objects.filter(user=person)
+    (codes.filter(application__program__clinic=clinic) if clinic is not None else codes).delete()
     found = RefreshToken.objects.filter(user=person)
     end_grants(found.filter(application__program__clinic=clinic) if clinic is not None else found)
 

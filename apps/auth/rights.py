@@ -17,6 +17,8 @@ from apps.kernel.redis import connect
 from apps.kernel.tokens import LONGEST_S
 
 _TIMEOUT_S = 0.5
+_LATEST_S = 600
+"""An entry that Redis has may be told once more with a later time; after this the tokens in between have ended by themselves."""
 # Of one entry told twice the later time counts. Sorted, so that two transactions lock rows in one order.
 _INSERT = """
 INSERT INTO accounts_revocation AS kept (entry, until)
@@ -39,17 +41,22 @@ def end(*entries: str) -> int:
 
 
 def tell_again() -> int:
-    """The tick: how many entries had to be told again because Redis has fewer than there are."""
-    since = int(time.time()) - LONGEST_S
-    kept = Revocation.objects.filter(until__gte=since)
+    """The tick: how many entries had to be told again: all when Redis has fewer, and of the latest those it knows less of."""
+    now = int(time.time())
+    kept = Revocation.objects.filter(until__gte=now - LONGEST_S)
+    latest = dict(kept.filter(until__gte=now - _LATEST_S).values_list("entry", "until"))
     try:
-        there = _redis().zcount(revocations.REVOKED, since, "+inf")
+        there = _redis().zcount(revocations.REVOKED, now - LONGEST_S, "+inf")
+        known = _redis().zmscore(revocations.REVOKED, list(latest)) if latest else []
     except RedisError:
         return 0
-    if int(there) >= kept.count():
-        return 0
-    entries = dict(kept.values_list("entry", "until"))
-    _tell(entries)
+    if int(there) < kept.count():
+        entries = dict(kept.values_list("entry", "until"))
+    else:
+        scores = zip(latest.items(), known, strict=True)
+        entries = {entry: until for (entry, until), score in scores if score is None or score < until}
+    if entries:
+        _tell(entries)
     return len(entries)
 
 

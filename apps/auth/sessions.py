@@ -65,10 +65,14 @@ def second_factor_shown(session: Session) -> str:
 
 
 def moved(session: Session, *, clinic: str) -> str:
-    """The same sign-in in another clinic of the person, as a new session: its tokens are others, and the old ones are void."""
+    """The same sign-in in another clinic of the person, as a new session: its tokens are others, and the old ones are void.
+
+    Its secret; empty when the session has ended.
+    """
     secret = new_secret()
     with transaction.atomic():
-        end(Session.objects.filter(id=session.id), reason="moved")
+        if not end(Session.objects.filter(id=session.id), reason="moved"):
+            return ""  # it has ended meanwhile, and must not live on in another clinic
         Session.objects.create(
             person_id=session.person_id,
             clinic_id=clinic,

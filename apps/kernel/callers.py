@@ -41,7 +41,9 @@ def limited(limit: Limit, who: str) -> None:
 def claims_of(request: HttpRequest) -> Claims | None:
     """Who the bearer token or the session cookie says asks; None for the public. Raises Unauthenticated, SecondFactorRequired."""
     header = request.headers.get("Authorization", "")
-    token = header[7:] if header[:7].lower() == "bearer " else request.COOKIES.get(SESSION_COOKIE, "")
+    if header and header[:7].lower() != "bearer ":
+        raise Unauthenticated("Authorization takes a bearer token.")
+    token = header[7:] if header else request.COOKIES.get(SESSION_COOKIE, "")
     if not token:
         if header:
             raise Unauthenticated("Authorization takes a bearer token.")

@@ -45,7 +45,7 @@ def app(request: HttpRequest) -> HttpResponse:
         status = 422
         if form.is_valid() and _confirmed(request, session, form):
             return _enrolled(request, session, "app", _after_app(request, session))
-    device = factors.begin_app(session.person)
+    device = factors.begin_app(session.person, anew=request.method != "POST")
     given = {"form": form, "secret": factors.secret_of(device), "image": _image(device.config_url), "session": session}
     return render(request, "app.html", given, status=status)
 
@@ -88,10 +88,10 @@ def _image(text: str) -> SafeString:
 @require_POST
 def recovery(request: HttpRequest) -> HttpResponse:
     session = pages.just_proved(request)
-    codes = factors.new_recovery_codes(session.person)
-    audit.record(
-        request, sessions.claims(session), "factor.add", object=f"person:{session.person_id}", details={"factor": "recovery"}
-    )
+    who, details = sessions.claims(session), {"factor": "recovery"}
+    with transaction.atomic():
+        codes = factors.new_recovery_codes(session.person)
+        audit.record(request, who, "factor.add", object=f"person:{session.person_id}", details=details)
     return render(request, "recovery.html", {"codes": codes, "first": False})
 
 
@@ -100,10 +100,11 @@ def recovery(request: HttpRequest) -> HttpResponse:
 def remove_factor(request: HttpRequest) -> HttpResponse:
     session = pages.just_proved(request)
     factor = request.POST.get("factor", "")
-    if not factors.remove(session.person, factor):
-        raise ValidationFailed("This is not there, or it is your last factor.", param="factor")
-    details = {"factor": "app" if factor == "app" else "passkey"}
-    audit.record(request, sessions.claims(session), "factor.remove", object=f"person:{session.person_id}", details=details)
+    who, details = sessions.claims(session), {"factor": "app" if factor == "app" else "passkey"}
+    with transaction.atomic():
+        if not factors.remove(session.person, factor):
+            raise ValidationFailed("This is not there, or it is your last factor.", param="factor")
+        audit.record(request, who, "factor.remove", object=f"person:{session.person_id}", details=details)
     return redirect("/account/")
 
 
@@ -181,6 +182,8 @@ def clinic(request: HttpRequest) -> HttpResponse:
     if membership is None or membership.clinic_id == session.clinic_id:
         return redirect("/account/")
     secret = sessions.moved(session, clinic=membership.clinic_id)
+    if not secret:
+        return redirect("/login/")
     response = pages.remember(request, redirect("/account/"), secret)
     found = sessions.find(secret)
     if found is None:

@@ -145,3 +145,19 @@ def test_an_invitation_is_made_once_under_one_key(admin: Client) -> None:
 def test_an_invitation_that_is_not_right_is_refused(admin: Client, change_: dict[str, str]) -> None:
     assert api(admin, "post", "/invitations", {**INVITATION, **change_}).json()["code"] == "validation_failed"
     assert Invitation.objects.count() == 0
+
+
+@pytest.mark.parametrize("taken", ["removed", "changed"])
+def test_no_invitation_from_before_gives_back_what_was_taken(make: Make, admin: Client, taken: str) -> None:
+    staff = make("clinic_admin")
+    own = {"clinic_id": "harbor", "name": "x", "role": "clinic_admin"}
+    Invitation.objects.create(email=staff.person.email, invited_by="somebody", **own)
+    Invitation.objects.create(email="friend@example.org", invited_by=str(staff.person.id), **own)
+    Invitation.objects.create(email="stranger@example.org", invited_by="somebody", **own)
+
+    answer = (
+        change(admin, staff, role="front_desk") if taken == "changed" else api(admin, "delete", f"/members/{staff.membership.id}")
+    )
+
+    assert answer.status_code in (200, 204)
+    assert list(Invitation.objects.filter(used_at=None).values_list("email", flat=True)) == ["stranger@example.org"]

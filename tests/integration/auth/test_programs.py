@@ -259,3 +259,13 @@ def test_an_operator_makes_a_program_by_command(clinic: Clinic, capsys: pytest.C
         call_command("program", clinic="nowhere", name="Lab")
     with pytest.raises(CommandError, match="must be https"):
         call_command("program", clinic="harbor", name="Lab", redirect_uri=["http://app.example/"])
+
+
+def test_a_program_says_in_one_way_only_who_it_is(clinic: Clinic) -> None:
+    _, client_id, secret = made()
+    form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
+
+    for name in ("nobody", client_id):
+        answer = ask("token", headers=basic(name, "x"), **form)
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    assert AccessToken.objects.count() == 0

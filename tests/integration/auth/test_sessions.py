@@ -171,6 +171,18 @@ def test_one_ends_own_sessions_and_nobody_elses(make: Make, browser: Client, red
     assert mine.ended_at is None
 
 
+def test_a_session_that_has_ended_does_not_live_on_in_another_clinic(make: Make, browser: Client) -> None:
+    staff = make("practitioner")
+    Membership.objects.create(person=staff.person, clinic_id="other", role="billing")
+    sign_in(browser, staff)
+    seen = Session.objects.get()
+    with transaction.atomic():
+        sessions.end(Session.objects.all(), reason="password changed")
+
+    assert sessions.moved(seen, clinic="other") == ""
+    assert Session.objects.filter(ended_at=None).count() == 0
+
+
 def test_a_switch_of_clinics_is_another_session_with_another_role(make: Make, browser: Client, redis: "Redis") -> None:
     staff = make("practitioner")
     Membership.objects.create(person=staff.person, clinic_id="other", role="billing")

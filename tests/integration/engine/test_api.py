@@ -856,3 +856,12 @@ def test_a_foreign_host_is_a_fault_of_the_request() -> None:
     told = json.loads(as_response(request, refused.value).content)
 
     assert (told["status"], told["code"], told["param"]) == (422, "validation_failed", "Host")
+
+
+def test_another_kind_of_sign_in_does_not_let_the_cookie_pass(token: Callable[..., str], practice: Practice) -> None:
+    page = Client(enforce_csrf_checks=True, headers={"authorization": "Basic eDp5", "origin": "https://evil.example"})
+    page.cookies["hf_session"] = token(practice.slug)
+
+    answer = page.post(f"{BASE}/appointments/{uuid4()}/arrive", "{}", content_type="application/json")
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
