@@ -1,9 +1,9 @@
 """Each view renders a page's skeleton; the ES modules take over and speak to the public API like any other program."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import cache, wraps
 from pathlib import Path
-from typing import Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -18,9 +18,9 @@ from apps.kernel.problems import NotFound
 from apps.kernel.revocations import watched
 from apps.kernel.tokens import SESSION_COOKIE, Claims, TokenRefused, Verifier
 from engine import queries
-from engine.callers import PUBLIC_READ, managed
+from engine.callers import PUBLIC_READ, STAFF, managed
+from engine.ui.texts import LANGUAGE_COOKIE, LANGUAGES, language_of, texts
 
-LANGUAGES = ("en", "es")
 SERVICES = {
     "engine": "Appointments",
     "auth": "Sign-in and accounts",
@@ -29,6 +29,12 @@ SERVICES = {
     "notifications": "Notifications",
 }
 """The services by their part of the address."""
+_PAGES = {
+    "/calendar/": ("calendar", STAFF | {"billing", "auditor"}),
+    "/audit/": ("audit", auditor.PERMISSIONS["audit.read"]),
+}
+"""The pages of staff: address → (name, who may see it)."""
+_YEAR_S = 365 * 24 * 3600
 _EXAMPLES = Path(__file__).parents[2] / "tests/data/events"
 _OURS_ONLY = "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'"
 _PAGE_POLICY = f"{_OURS_ONLY}; require-trusted-types-for 'script'"
@@ -59,25 +65,21 @@ def _page(policy: str = _PAGE_POLICY) -> Callable[[View[Arguments]], View[Argume
 @require_safe
 @ensure_csrf_cookie
 def start(request: HttpRequest) -> HttpResponse:
-    return render(request, "start.html", {"demo_clinic": settings.ENV.demo_clinic, "session": _session(request)})
+    return _show(request, "start.html", demo_clinic=settings.ENV.demo_clinic, session=_session(request))
 
 
 @_page()
 @require_safe
 @ensure_csrf_cookie
 def calendar(request: HttpRequest) -> HttpResponse:
-    session = _session(request)
-    if session is None:
-        # Also for who is signed in but was away for longer than a token is good: there they get a new one.
-        return redirect(f"/login/?{urlencode({'next': request.get_full_path()})}")
-    return render(request, "calendar.html", {"session": session})
+    return _staff_page(request, "calendar.html", "calendar")
 
 
 @_page()
 @require_safe
 def booking(request: HttpRequest, clinic: str) -> HttpResponse:
     try:
-        return render(request, "booking.html", {"clinic": queries.clinic_by_slug(clinic)})
+        return _show(request, "booking.html", "booking", clinic=queries.clinic_by_slug(clinic))
     except NotFound:
         return _missing(request)
 
@@ -90,7 +92,7 @@ def manage(request: HttpRequest, token: str) -> HttpResponse:
         queries.managed(managed(request, token, PUBLIC_READ))
     except NotFound:
         return _missing(request)
-    response = render(request, "manage.html", {"language": _language(request)})
+    response = _show(request, "manage.html", "manage")
     response["Referrer-Policy"] = "no-referrer"
     return response
 
@@ -101,14 +103,14 @@ def docs(request: HttpRequest) -> HttpResponse:
     service = request.GET.get("service", next(iter(SERVICES)))
     if service not in SERVICES:
         return _missing(request)
-    return render(request, "docs.html", {"service": service, "name": SERVICES[service], "documents": SERVICES})
+    return _show(request, "docs.html", service=service, name=SERVICES[service], documents=SERVICES)
 
 
 @_page()
 @require_safe
 def events(request: HttpRequest) -> HttpResponse:
     """The facts that services tell each other, each with its golden example."""
-    return render(request, "events.html", {"producers": _examples(), "documents": SERVICES})
+    return _show(request, "events.html", producers=_examples(), documents=SERVICES)
 
 
 @_page()
@@ -118,17 +120,50 @@ def audit_log(request: HttpRequest) -> HttpResponse:
     """The auditor's page; who else comes is told why not, and the attempt is noted."""
     session = _session(request)
     if session is None:
-        return redirect(f"/login/?{urlencode({'next': request.get_full_path()})}")
+        return _sign_in(request)
     may = session.role in auditor.PERMISSIONS["audit.read"]
     if not may:
         denied(request, session, "audit.read")
-    return render(request, "audit.html", {"session": session, "may": may, "services": SERVICES}, status=200 if may else 403)
+    given = {"session": session, "may": may, "services": SERVICES, "pages": _pages(session, request)}
+    return _show(request, "audit.html", status=200 if may else 403, **given)
 
 
-def _language(request: HttpRequest) -> str:
-    """Of those that we speak, the one that the browser names first."""
-    named = (part.strip()[:2].lower() for part in request.headers.get("Accept-Language", "").split(","))
-    return next((name for name in named if name in LANGUAGES), LANGUAGES[0])
+# --- what all pages have in common --------------------------------------------------------------------------------------
+
+
+def _show(request: HttpRequest, template: str, *areas: str, status: int = 200, **given: Any) -> HttpResponse:
+    """A page in its reader's language, with the messages of these areas; `?lang=` is remembered."""
+    language = language_of(request)
+    others = [name for name in LANGUAGES if name != language]
+    known = {"here": request.path, "language": language, "other_language": others[0], "t": texts(language, areas)}
+    response = render(request, template, known | given, status=status)
+    if request.GET.get("lang") == language:
+        response.set_cookie(LANGUAGE_COOKIE, language, max_age=_YEAR_S, samesite="Lax")
+    return response
+
+
+def _staff_page(
+    request: HttpRequest, template: str, *areas: str, roles: Container[str] = STAFF | {"billing", "auditor"}, **given: Any
+) -> HttpResponse:
+    """A page for who is signed in with one of these roles; who is not signs in, or is told that the role does not allow it."""
+    session = _session(request)
+    if session is None:
+        return _sign_in(request)
+    given |= {"session": session, "pages": _pages(session, request)}
+    if session.role not in roles:
+        return _show(request, "forbidden.html", status=403, **given)
+    return _show(request, template, *areas, **given)
+
+
+def _pages(session: Claims, request: HttpRequest) -> dict[str, str]:
+    """The pages of somebody's role: address → name."""
+    names = texts(language_of(request), ())["common"]
+    return {path: names[key] for path, (key, roles) in _PAGES.items() if session.role in roles}
+
+
+def _sign_in(request: HttpRequest) -> HttpResponse:
+    # Also for who is signed in but was away for longer than a token is good: there they get a new one.
+    return redirect(f"/login/?{urlencode({'next': request.get_full_path()})}")
 
 
 @cache
@@ -142,7 +177,7 @@ def _examples() -> dict[str, dict[str, str]]:
 
 
 def _missing(request: HttpRequest) -> HttpResponse:
-    return render(request, "missing.html", status=404)
+    return _show(request, "missing.html", status=404)
 
 
 def _session(request: HttpRequest) -> Claims | None:

@@ -30,7 +30,7 @@ def test_every_code_belongs_to_one_error() -> None:
 def test_an_error_says_what_to_do_everywhere(kind: type[Problem]) -> None:
     row = rf"^\| `{kind.code}` \| {kind.status} \| (yes|no) \| .{{20,}} \|$"
     told = re.search(row, (ROOT / "README.md").read_text(), re.MULTILINE)
-    spoken = (ROOT / "engine/ui/static/problems.js").read_text()
+    spoken = (ROOT / "engine/ui/texts/problems.json").read_text()
     tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__))
 
     assert kind.__doc__

@@ -2,7 +2,7 @@
 /** The auditor's search: one service at a time, newest first, a page at a time; and the same as a CSV file. */
 
 import { byId, make, write } from "./dom.js";
-import { sentence } from "./problems.js";
+import { sentence } from "./texts.js";
 import { visitorZone } from "./time.js";
 
 /** @typedef {Record<string, string> & {details: object}} Entry */

@@ -9,7 +9,7 @@ import { Availability } from "./availability.js";
 import { tell } from "./connection.js";
 import { byId, make, show, write } from "./dom.js";
 import { askAgain, canSeal, checkFields, details, forgetDetails, isField } from "./details.js";
-import { sentence } from "./problems.js";
+import { sentence } from "./texts.js";
 import { addDays, clock, dayName, dayOf, startOfDay, visitorZone, zoneName } from "./time.js";
 
 /**

@@ -6,7 +6,7 @@ import { tell } from "./connection.js";
 import { byId, make, show, write } from "./dom.js";
 import { CalendarState, Live } from "./live.js";
 import { Names } from "./names.js";
-import { sentence } from "./problems.js";
+import { sentence } from "./texts.js";
 import { addDays, clock, dayName, dayOf, startOfDay, visitorZone, zoneName } from "./time.js";
 
 /** @typedef {import("./live.js").Visit} Visit */

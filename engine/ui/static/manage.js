@@ -3,8 +3,7 @@
 
 import { Refused, get, post, serverNow } from "./api.js";
 import { byId, make, show, write } from "./dom.js";
-import { texts } from "./manage_texts.js";
-import { sentence } from "./problems.js";
+import { has, sentence, text } from "./texts.js";
 import { addDays, clock, dayName, dayOf, startOfDay, visitorZone, zoneName } from "./time.js";
 
 /**
@@ -30,12 +29,6 @@ let asked = 0;
 let busy = false;
 
 async function begin() {
-  for (const element of document.querySelectorAll("[data-text]")) {
-    const name = /** @type {keyof typeof texts} */ (/** @type {HTMLElement} */ (element).dataset.text);
-    element.textContent = String(texts[name]);
-  }
-  byId("earlier").setAttribute("aria-label", texts.earlier);
-  byId("later").setAttribute("aria-label", texts.later);
   await alone(async () => draw(await get(address, asPatient)));
 }
 
@@ -49,7 +42,7 @@ function draw(told, news) {
   write(byId("clinic"), clinic.name);
   write(byId("news"), news ?? textOf(visit.status));
   write(byId("when"), moment(start, visitorZone));
-  const there = clock(start, clinic.zone) === clock(start, visitorZone) ? "" : `${moment(start, clinic.zone)} ${texts.atClinic}`;
+  const there = clock(start, clinic.zone) === clock(start, visitorZone) ? "" : `${moment(start, clinic.zone)} ${text("manage.atClinic")}`;
   write(byId("there"), there && `${there} (${zoneName(start, clinic.zone)})`);
   write(byId("what"), visit.visit_type.name);
   write(byId("who"), visit.calendar.name);
@@ -74,8 +67,8 @@ function drawActions() {
   hide(byId("book"), open);
   /** @type {HTMLAnchorElement} */ (byId("calendar")).href = `/api/engine/v1${address}/calendar.ics`;
   /** @type {HTMLAnchorElement} */ (byId("book")).href = `/book/${visit.clinic.slug}/`;
-  const until = `${texts.until} ${moment(Date.parse(visit.change_until), visitorZone)}.`.replace("..", "."); // "a.m." has one
-  const late = visit.clinic.phone ? `${texts.late} ${visit.clinic.phone}` : texts.lateNoPhone;
+  const until = `${text("manage.until")} ${moment(Date.parse(visit.change_until), visitorZone)}.`.replace("..", "."); // "a.m." has one
+  const late = visit.clinic.phone ? `${text("manage.late")} ${visit.clinic.phone}` : text("manage.lateNoPhone");
   write(byId("note"), open ? (inTime ? until : late) : "");
 }
 
@@ -144,7 +137,7 @@ function drawDays() {
       const [weekday, date, note] = button.children;
       weekday.textContent = dayName(day, { weekday: "short" });
       date.textContent = dayName(day, { month: "short", day: "numeric" });
-      note.textContent = count ? `${count} ${texts.free}` : texts.noneFree;
+      note.textContent = count ? `${count} ${text("manage.free")}` : text("manage.noneFree");
       button.dataset.day = day;
       button.disabled = count === 0;
       button.setAttribute("aria-pressed", String(day === chosenDay));
@@ -153,8 +146,8 @@ function drawDays() {
 }
 
 function drawTimes() {
-  write(byId("none"), slots.length ? "" : texts.none);
-  write(byId("zone"), slots.length ? `${texts.zone} ${zoneName(Date.parse(slots[0].start), visitorZone)}.` : "");
+  write(byId("none"), slots.length ? "" : text("manage.none"));
+  write(byId("zone"), slots.length ? `${text("manage.zone")} ${zoneName(Date.parse(slots[0].start), visitorZone)}.` : "");
   drawSlots(byId("times"), slotsOn(chosenDay), clock);
 }
 
@@ -177,7 +170,7 @@ function drawSlots(list, free, label) {
 /** @param {Slot} slot */
 async function take(slot) {
   await alone(async () => {
-    draw(await post(`${address}/reschedule`, { slot: slot.slot }, asPatient), texts.moved);
+    draw(await post(`${address}/reschedule`, { slot: slot.slot }, asPatient), text("manage.moved"));
     byId("news").focus();
     scrollTo({ top: 0 });
   });
@@ -204,10 +197,10 @@ async function alone(action) {
 async function refused(error) {
   const code = error instanceof Refused ? error.code : "internal_error";
   const others = error instanceof Refused ? (error.fields.alternatives ?? []) : [];
-  const text = texts.problems[code] ?? sentence(code);
+  const told = code === "not_found" ? text("manage.not_found") : sentence(code);
   const problem = byId("problem");
-  const call = code === "too_late_to_change" && visit.clinic.phone ? `${texts.late} ${visit.clinic.phone}` : text;
-  write(/** @type {HTMLElement} */ (problem.firstElementChild), others.length ? `${text} ${texts.others}` : call);
+  const call = code === "too_late_to_change" && visit.clinic.phone ? `${text("manage.late")} ${visit.clinic.phone}` : told;
+  write(/** @type {HTMLElement} */ (problem.firstElementChild), others.length ? `${told} ${text("manage.others")}` : call);
   if (visit) drawSlots(byId("alternatives"), others, moment);
   problem.hidden = false;
   problem.scrollIntoView({ block: "nearest" });
@@ -219,7 +212,7 @@ async function refused(error) {
 const moment = (instant, zone) => `${dayName(dayOf(instant, zone))}, ${clock(instant, zone)}`;
 
 /** @param {string} name */
-const textOf = (name) => String(texts[/** @type {keyof typeof texts} */ (name)] ?? name);
+const textOf = (name) => (has(`manage.${name}`) ? text(`manage.${name}`) : name);
 
 /** @param {HTMLElement} element @param {boolean} hidden */
 const hide = (element, hidden) => void (element.hidden = hidden);
