@@ -13,5 +13,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("engine.ui.urls")),
 ]
 
-handler404 = "apps.kernel.http.not_found"
+handler404 = "engine.ui.views.not_found"
 handler500 = "apps.kernel.http.server_error"

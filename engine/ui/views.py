@@ -1,6 +1,6 @@
 """Each view renders a page's skeleton; the ES modules take over and speak to the public API like any other program."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
@@ -65,7 +65,12 @@ def _page(policy: str = _PAGE_POLICY) -> Callable[[View[Arguments]], View[Argume
 @require_safe
 @ensure_csrf_cookie
 def start(request: HttpRequest) -> HttpResponse:
-    return _show(request, "start.html", demo_clinic=settings.ENV.demo_clinic, session=_session(request))
+    session, t = _session(request), texts(language_of(request), ("start",))
+    given: dict[str, Any] = {"demo_clinic": settings.ENV.demo_clinic, "session": session}
+    if session:
+        given["who"] = t["start"]["who"].format(clinic=session.clinic, role=t["common"][f"role_{session.role}"])
+        given["about"] = [(path, t["common"][key], t["start"][f"{key}_about"]) for path, key in _pages(session)]
+    return _show(request, "start.html", "start", **given)
 
 
 @_page()
@@ -124,41 +129,49 @@ def audit_log(request: HttpRequest) -> HttpResponse:
     may = session.role in auditor.PERMISSIONS["audit.read"]
     if not may:
         denied(request, session, "audit.read")
-    given = {"session": session, "may": may, "services": SERVICES, "pages": _pages(session, request)}
-    return _show(request, "audit.html", status=200 if may else 403, **given)
+    t = texts(language_of(request), ("audit",))
+    about = t["audit"]["about"].format(clinic=session.clinic)
+    not_yours = t["audit"]["not_yours"].format(role=t["common"][f"role_{session.role}"])
+    given = {"may": may, "about": about, "not_yours": not_yours, "services": {part: t["audit"][part] for part in SERVICES}}
+    return _show(request, "audit.html", "audit", session=session, status=200 if may else 403, **given)
 
 
 # --- what all pages have in common --------------------------------------------------------------------------------------
 
 
-def _show(request: HttpRequest, template: str, *areas: str, status: int = 200, **given: Any) -> HttpResponse:
+def _show(
+    request: HttpRequest, template: str, *areas: str, session: Claims | None = None, status: int = 200, **given: Any
+) -> HttpResponse:
     """A page in its reader's language, with the messages of these areas; `?lang=` is remembered."""
     language = language_of(request)
-    others = [name for name in LANGUAGES if name != language]
-    known = {"here": request.path, "language": language, "other_language": others[0], "t": texts(language, areas)}
+    t = texts(language, areas)
+    known = {
+        "here": request.path,
+        "language": language,
+        "other_language": next(name for name in LANGUAGES if name != language),
+        "pages": [(path, t["common"][key]) for path, key in _pages(session)],
+        "session": session,
+        "t": t,
+    }
     response = render(request, template, known | given, status=status)
     if request.GET.get("lang") == language:
         response.set_cookie(LANGUAGE_COOKIE, language, max_age=_YEAR_S, samesite="Lax")
     return response
 
 
-def _staff_page(
-    request: HttpRequest, template: str, *areas: str, roles: Container[str] = STAFF | {"billing", "auditor"}, **given: Any
-) -> HttpResponse:
-    """A page for who is signed in with one of these roles; who is not signs in, or is told that the role does not allow it."""
+def _staff_page(request: HttpRequest, template: str, *areas: str, **given: Any) -> HttpResponse:
+    """A page of `_PAGES`: who is not signed in does so first, and who has another role is told."""
     session = _session(request)
     if session is None:
         return _sign_in(request)
-    given |= {"session": session, "pages": _pages(session, request)}
-    if session.role not in roles:
-        return _show(request, "forbidden.html", status=403, **given)
-    return _show(request, template, *areas, **given)
+    if session.role not in _PAGES[request.path][1]:
+        return _show(request, "forbidden.html", session=session, status=403)
+    return _show(request, template, *areas, session=session, **given)
 
 
-def _pages(session: Claims, request: HttpRequest) -> dict[str, str]:
-    """The pages of somebody's role: address → name."""
-    names = texts(language_of(request), ())["common"]
-    return {path: names[key] for path, (key, roles) in _PAGES.items() if session.role in roles}
+def _pages(session: Claims | None) -> list[tuple[str, str]]:
+    """What somebody's role may see: addresses and the keys of their names."""
+    return [(path, key) for path, (key, roles) in _PAGES.items() if session and session.role in roles]
 
 
 def _sign_in(request: HttpRequest) -> HttpResponse:
@@ -178,6 +191,13 @@ def _examples() -> dict[str, dict[str, str]]:
 
 def _missing(request: HttpRequest) -> HttpResponse:
     return _show(request, "missing.html", status=404)
+
+
+@_page()
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler404: a page for people, a problem for programs."""
+    is_page = "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/api/")
+    return _missing(request) if is_page else NotFound().response()
 
 
 def _session(request: HttpRequest) -> Claims | None:

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from apps.kernel.tokens import SESSION_COOKIE
+from tests.browser.look import look
 from tests.browser.screens import DOCTOR
 from tests.browser.stack import Clinic, NewPage, Stack, manage
 
@@ -88,3 +89,18 @@ def test_the_documents_of_all_services_can_be_read_and_one_that_is_away_is_said_
     page.get_by_text("appointment.booked.v1", exact=True).click()
     expect(page.get_by_text('"type": "healthflow.appointment.booked.v1"')).to_be_visible()
     complaints[:] = [text for text in complaints if "503" not in text]
+
+
+def test_the_pages_around_look_right_and_speak_spanish(new_page: NewPage, stack: Stack, complaints: list[str]) -> None:
+    page = signed_in(new_page, stack, "auditor", "/audit/")
+    expect(page.get_by_role("status")).to_contain_text("entr")
+    look(page, "audit")
+    page.get_by_role("link", name="Español").click()
+    expect(page.get_by_role("button", name="Buscar")).to_be_visible()
+    page.goto("/")
+    expect(page.get_by_role("heading", name="Citas que no se pueden reservar dos veces")).to_be_visible()
+    look(page, "start")
+    page.goto("/nowhere/")
+    expect(page.get_by_role("heading", name="Esta página no existe")).to_be_visible()
+    look(page, "missing")
+    complaints[:] = [text for text in complaints if "404" not in text]

@@ -2,7 +2,7 @@
 /** The auditor's search: one service at a time, newest first, a page at a time; and the same as a CSV file. */
 
 import { byId, make, write } from "./dom.js";
-import { sentence } from "./texts.js";
+import { sentence, text } from "./texts.js";
 import { visitorZone } from "./time.js";
 
 /** @typedef {Record<string, string> & {details: object}} Entry */
@@ -41,7 +41,7 @@ async function page(at, limit, cursor) {
     response = await fetch(`${at}&limit=${limit}${cursor === null ? "" : `&cursor=${cursor}`}`, { cache: "no-store" });
     answer = await response.json();
   } catch {
-    throw new Error(`${service.selectedOptions[0].text} cannot be reached at the moment. The other services can still be searched.`);
+    throw new Error(text("audit.away", { service: service.selectedOptions[0].text }));
   }
   if (!response.ok) throw new Error(sentence(answer.code));
   return answer;
@@ -67,13 +67,13 @@ async function search(anew) {
   table.append(...items.map(row));
   older.hidden = next === null;
   const count = table.childElementCount;
-  write(byId("status"), count ? `${count} ${count === 1 ? "entry" : "entries"}${next === null ? "" : ", and older ones"}` : "No entries.");
+  write(byId("status"), count ? text(next === null ? "audit.count" : "audit.count_more", { count }) : text("audit.none"));
 }
 
 /** A field as a spreadsheet shows it and never computes it. @param {unknown} value */
 function field(value) {
-  const text = typeof value === "object" ? JSON.stringify(value) : String(value);
-  return `"${(/^[=+\-@\t\r]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
+  const plain = typeof value === "object" ? JSON.stringify(value) : String(value);
+  return `"${(/^[=+\-@\t\r]/.test(plain) ? `'${plain}` : plain).replaceAll('"', '""')}"`;
 }
 
 async function saveAsFile() {
@@ -84,13 +84,12 @@ async function saveAsFile() {
     const found = await page(at, PAGE_IN_FILE, next);
     for (const entry of found.items) lines.push(IN_FILE.map((name) => field(entry[name])).join(","));
     next = found.next;
-    write(byId("status"), `${lines.length - 1} entries read …`);
+    write(byId("status"), text("audit.read", { count: lines.length - 1 }));
   } while (next !== null && lines.length <= MOST_IN_FILE);
   const url = URL.createObjectURL(new Blob([lines.join("\r\n"), "\r\n"], { type: "text/csv" }));
   make("a", { href: url, download: `audit-${service.value}.csv` }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
-  const rest = next === null ? "" : "; there are older ones, which a shorter time would show";
-  write(byId("status"), `${lines.length - 1} entries saved${rest}.`);
+  write(byId("status"), text(next === null ? "audit.saved" : "audit.saved_more", { count: lines.length - 1 }));
 }
 
 /** Runs one thing at a time and says what went wrong. @param {() => Promise<void>} work */
