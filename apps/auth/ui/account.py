@@ -43,8 +43,9 @@ def app(request: HttpRequest) -> HttpResponse:
     form, status = Code(request.POST or None), 200
     if request.method == "POST":
         status = 422
-        if form.is_valid() and _confirmed(request, session, form):
-            return _enrolled(request, session, "app", _after_app(request, session))
+        with transaction.atomic():
+            if form.is_valid() and _confirmed(request, session, form):
+                return _enrolled(request, session, "app", _after_app(request, session))
     device = factors.begin_app(session.person, anew=request.method != "POST")
     given = {"form": form, "secret": factors.secret_of(device), "image": _image(device.config_url), "session": session}
     return render(request, "app.html", given, status=status)
@@ -119,9 +120,10 @@ def passkey_begin(request: HttpRequest) -> HttpResponse:
 def passkey_finish(request: HttpRequest) -> HttpResponse:
     session, answer = _enrolling(request), factors.as_answer(request.body)
     name = request.GET.get("name", "").strip()[:_NAME_CHARACTERS] or "Passkey"
-    if answer is None or not factors.add_passkey(request, session, answer, name=name):
-        raise ValidationFailed("This passkey was not accepted.")
-    return _enrolled(request, session, "passkey", JsonResponse({"next": "/account/"}))
+    with transaction.atomic():
+        if answer is None or not factors.add_passkey(request, session, answer, name=name):
+            raise ValidationFailed("This passkey was not accepted.")
+        return _enrolled(request, session, "passkey", JsonResponse({"next": "/account/"}))
 
 
 def _enrolling(request: HttpRequest) -> Session:
@@ -181,12 +183,10 @@ def clinic(request: HttpRequest) -> HttpResponse:
     membership = Membership.objects.filter(person=session.person, clinic=request.POST.get("clinic", "")).first()
     if membership is None or membership.clinic_id == session.clinic_id:
         return redirect("/account/")
-    secret = sessions.moved(session, clinic=membership.clinic_id)
-    if not secret:
-        return redirect("/login/")
-    response = pages.remember(request, redirect("/account/"), secret)
-    found = sessions.find(secret)
-    if found is None:
-        return response
-    audit.record(request, sessions.claims(found), "session.move", object=f"session:{session.id}")
-    return pages.grant(response, found)
+    with transaction.atomic():
+        secret = sessions.moved(session, clinic=membership.clinic_id)
+        found = sessions.find(secret) if secret else None
+        if found is None:
+            return redirect("/login/")
+        audit.record(request, sessions.claims(found), "session.move", object=f"session:{session.id}")
+    return pages.grant(pages.remember(request, redirect("/account/"), secret), found)
