@@ -28,6 +28,7 @@ _STAFF = (
     ("Dr. Maya Chen", Role.PRACTITIONER),
     ("Dr. James Okafor", Role.PRACTITIONER),
     ("Dr. Sofia Alvarez", Role.PRACTITIONER),
+    ("Dr. Elena Ruiz", Role.PRACTITIONER),
     ("Priya Nair", Role.FRONT_DESK),
     ("Thomas Reed", Role.CLINIC_ADMIN),
     ("Lena Fischer", Role.BILLING),

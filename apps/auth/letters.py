@@ -15,10 +15,11 @@ from django.core.mail import EmailMessage
 from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
-from django.template.loader import render_to_string
+from django.utils import dateformat, translation
 
 from apps.auth.models import Invitation, Letter, Link, NewDeviceNotice, PasswordReset, Person
-from apps.auth.words import digest, new_secret
+from apps.auth.texts import texts
+from apps.auth.words import browser_name, digest, new_secret
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +29,7 @@ _TRIES = 8
 _AT_ONCE = 50
 _KINDS: tuple[type[Letter], ...] = (Invitation, PasswordReset, NewDeviceNotice)
 _GOOD: dict[type[Link], timedelta] = {Invitation: INVITATION_GOOD, PasswordReset: RESET_GOOD}
-_SUBJECTS: dict[type[Letter], str] = {
-    Invitation: "You are invited to HealthFlow",
-    PasswordReset: "Choose a new HealthFlow password",
-    NewDeviceNotice: "A new device signed in to HealthFlow",
-}
-_PATHS: dict[type[Letter], str] = {Invitation: "/invite/", PasswordReset: "/reset/"}
+_PATHS: dict[type[Letter], str] = {Invitation: "/invite/{token}/", PasswordReset: "/reset/{token}/", NewDeviceNotice: "/account/"}
 
 
 OneLink = TypeVar("OneLink", Invitation, PasswordReset)
@@ -72,16 +68,27 @@ def _send(letter: Letter, token: str) -> bool:
     # A reset may be asked for any address. The answer is the same, the mail is not sent.
     wanted = kind is not PasswordReset or Person.objects.filter(email=letter.email, is_active=True).exists()
     if wanted:
-        link = f"{settings.ENV.public_url}{_PATHS[kind]}{token}/" if isinstance(letter, Link) else ""
-        told = {"letter": letter, "link": link, "public_url": settings.ENV.public_url}
-        body = render_to_string(f"mail/{kind.__name__.lower()}.txt", told)
+        subject, body = _words(letter, token)
         try:
-            EmailMessage(_SUBJECTS[kind], body, settings.DEFAULT_FROM_EMAIL, [letter.email]).send()
+            EmailMessage(subject, body, settings.DEFAULT_FROM_EMAIL, [letter.email]).send()
         except (OSError, smtplib.SMTPException) as failed:
             log.warning("letter_not_sent", extra={"letter": str(letter.id), "reason": type(failed).__name__})
             return False
     kind._default_manager.filter(id=letter.id).update(due_at=None)
     return wanted
+
+
+def _words(letter: Letter, token: str) -> tuple[str, str]:
+    """Subject and body, in the letter's language."""
+    kind, said = type(letter), texts(letter.language)["mail"]
+    facts = {"link": settings.ENV.public_url + _PATHS[kind].format(token=token)}
+    if isinstance(letter, Invitation):
+        facts |= {"name": letter.name, "clinic": letter.clinic.name}
+    if isinstance(letter, NewDeviceNotice):
+        with translation.override(letter.language):
+            facts |= {"when": dateformat.format(letter.at, said["when"]), "agent": browser_name(letter.agent)}
+    name = kind.__name__.lower()
+    return said[f"{name}_subject"], said[name].format(**facts)
 
 
 def forget() -> None:

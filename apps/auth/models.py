@@ -150,6 +150,8 @@ class Letter(models.Model):
     due_at = models.DateTimeField(db_default=Now(), null=True)
     """Null when it was sent, or given up."""
     attempts = models.PositiveSmallIntegerField(default=0)
+    language = models.CharField(max_length=2, db_default="en")
+    """Of the page on which it was caused."""
 
     class Meta:
         abstract = True

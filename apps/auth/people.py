@@ -11,6 +11,7 @@ from apps.auth.models import Clinic, Invitation, KnownDevice, Membership, Passwo
 from apps.auth.words import normal_email
 from apps.kernel import audit, events, revocations
 from apps.kernel.problems import ValidationFailed
+from apps.kernel.texts import language_of
 from apps.kernel.tokens import Claims
 
 Who = Claims | str
@@ -20,7 +21,13 @@ def invite(request: HttpRequest, who: Claims, *, email: str, name: str, role: st
     """An invitation to the clinic of `who`; its letter is sent at the next tick. Raises ValidationFailed."""
     _check_calendar(role, calendar)
     invitation = Invitation.objects.create(
-        clinic_id=who.clinic, email=normal_email(email), name=name, role=role, calendar=calendar, invited_by=who.subject
+        clinic_id=who.clinic,
+        email=normal_email(email),
+        name=name,
+        role=role,
+        calendar=calendar,
+        invited_by=who.subject,
+        language=language_of(request),
     )
     audit.record(request, who, "member.invite", object=f"invitation:{invitation.id}", details={"role": role})
     return invitation

@@ -36,6 +36,9 @@ _APPS = (
 globals().update(common(ENV, name="auth", url=ENV.database_url_auth, apps=_APPS))
 MIDDLEWARE = ["apps.kernel.http.Door", "whitenoise.middleware.WhiteNoiseMiddleware"]
 HANDLERS = "apps.auth.handlers"
+# What Django itself says on a page, and the names of months, are in the page's language.
+USE_I18N = True
+CSRF_FAILURE_VIEW = "apps.auth.ui.showing.not_ours"
 FEED_READERS = ("engine", "records", "billing", "notifications")
 """The services that take over the facts of this one."""
 

@@ -14,6 +14,7 @@ from apps.auth.sessions import Visitor
 from apps.auth.throttle import Bucket
 from apps.auth.words import digest, network, new_secret, normal_email
 from apps.kernel import audit
+from apps.kernel.texts import LANGUAGES, language_of
 
 
 class Opened(NamedTuple):
@@ -66,15 +67,16 @@ def opened(request: HttpRequest | None, session: Session, *, device: str, factor
     with transaction.atomic():
         secret = sessions.second_factor_shown(session)
         audit.record(request, sessions.claims(session), "session.open", details={"factor": factor})
-        return Opened(secret, _known_from_now_on(session, device))
+        language = language_of(request) if request else LANGUAGES[0]
+        return Opened(secret, _known_from_now_on(session, device, language=language))
 
 
-def _known_from_now_on(session: Session, device: str) -> str:
+def _known_from_now_on(session: Session, device: str, *, language: str) -> str:
     seen = KnownDevice.objects.filter(secret=digest(device))
     if device and seen.filter(person=session.person).update(last_used_at=Now()):
         return device
     if KnownDevice.objects.filter(person=session.person).exists():
-        NewDeviceNotice.objects.create(email=session.person.email, agent=session.agent)
+        NewDeviceNotice.objects.create(email=session.person.email, agent=session.agent, language=language)
     # A cookie that we did not give to anybody is not taken over.
     secret = device if device and seen.exists() else new_secret()
     KnownDevice.objects.create(person=session.person, secret=digest(secret))

@@ -12,5 +12,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.auth.ui.urls")),
 ]
 
-handler404 = "apps.kernel.http.not_found"
+handler404 = "apps.auth.ui.page.not_found"
 handler500 = "apps.kernel.http.server_error"

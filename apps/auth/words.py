@@ -14,6 +14,9 @@ from django.conf import settings
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _AGENT_CHARACTERS = 120
+# What a User-Agent says of itself, the telling before what nearly all say.
+_BROWSERS = {"Edg/": "Edge", "OPR/": "Opera", "Firefox/": "Firefox", "Chrome/": "Chrome", "Safari/": "Safari"}
+_SYSTEMS = {name: name for name in ("iPhone", "iPad", "Android", "Windows")} | {"Mac OS X": "macOS", "Linux": "Linux"}
 
 
 def normal_email(text: str) -> str:
@@ -60,6 +63,12 @@ def network(address: str) -> str:
 def shortened(agent: str) -> str:
     """A User-Agent that can be stored and shown."""
     return _CONTROL.sub("", agent)[:_AGENT_CHARACTERS]
+
+
+def browser_name(agent: str) -> str:
+    """A User-Agent as its owner would call it, "Firefox, Windows"; as it is when it is none that we know."""
+    found = (next((name for mark, name in marks.items() if mark in agent), "") for marks in (_BROWSERS, _SYSTEMS))
+    return ", ".join(filter(None, found)) or agent
 
 
 def _grouped(code: str) -> str:

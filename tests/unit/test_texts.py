@@ -1,4 +1,4 @@
-"""The catalogue of messages: each in every language, with the same places; used, and none missing."""
+"""The catalogues of messages: each message in every language, with the same places; used, and none missing."""
 
 import json
 import re
@@ -7,12 +7,24 @@ from typing import Any
 
 import pytest
 
-UI = Path(__file__).resolve().parents[2] / "engine/ui"
-AREAS = {path.stem: json.loads(path.read_text()) for path in sorted((UI / "texts").glob("*.json"))}
-MESSAGES = [(f"{area}.{key}", forms) for area, messages in AREAS.items() for key, forms in messages.items()]
-SOURCES = {
-    path: path.read_text() for kind in ("*.html", "*.js", "views.py") for path in UI.rglob(kind) if "vendor" not in path.parts
+ROOT = Path(__file__).resolve().parents[2]
+CATALOGUES = {"engine": ROOT / "engine/ui", "auth": ROOT / "apps/auth"}
+"""Whose pages → where they are; beside them lies their catalogue, `texts/`."""
+AREAS = {
+    service: {path.stem: json.loads(path.read_text()) for path in sorted((pages / "texts").glob("*.json"))}
+    for service, pages in CATALOGUES.items()
 }
+MESSAGES = [
+    (f"{service}: {area}.{key}", forms)
+    for service, areas in AREAS.items()
+    for area, messages in areas.items()
+    for key, forms in messages.items()
+]
+NAMES = (
+    re.compile(r'(?:text|has)\(\s*"(\w+)\.(\w+)"'),  # modules
+    re.compile(r"\bt\.([a-z_]+)\.(\w+)"),  # templates
+    re.compile(r'(?:\bt|texts_for\(request\))\["(\w+)"\]\["(\w+)"\]'),  # views
+)
 
 
 def places(form: Any) -> set[str]:
@@ -29,13 +41,12 @@ def test_a_message_is_there_in_every_language_with_the_same_places(key: str, for
         assert form
 
 
-def test_every_message_that_is_named_is_there() -> None:
-    named = {
-        (path.name, key)
-        for path, source in SOURCES.items()
-        for key in (*re.findall(r'(?:text|has)\(\s*"([\w.]+)"', source), *re.findall(r"\bt\.([a-z_]+\.\w+)", source))
-    }
-    known = {key for key, _ in MESSAGES}
+@pytest.mark.parametrize("service", CATALOGUES)
+def test_every_message_that_is_named_is_there(service: str) -> None:
+    pages = CATALOGUES[service]
+    sources = [path for kind in ("*.html", "*.js", "*.py") for path in pages.rglob(kind) if "vendor" not in path.parts]
+    named = {(path.name, key) for path in sources for name in NAMES for key in name.findall(path.read_text())}
+    known = {(area, key) for area, messages in AREAS[service].items() for key in messages}
 
     assert len(named) > 40
     assert sorted((file, key) for file, key in named if key not in known) == []

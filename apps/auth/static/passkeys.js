@@ -4,12 +4,15 @@
 // A passkey belongs to a name; a page that was opened by a number has none.
 const possible = "parseRequestOptionsFromJSON" in (globalThis.PublicKeyCredential ?? {}) && !/^[\d.]+$|^\[/.test(location.hostname);
 
+/** What to say of a browser's refusal, by its name, and of ours, by its code. @type {Record<string, string>} */
+const texts = JSON.parse(document.getElementById("passkeys")?.textContent ?? "{}");
+
 /** @param {HTMLFormElement} form @param {string} path @param {unknown} [body] @returns {Promise<any>} */
 async function send(form, path, body) {
   const headers = { "Content-Type": "application/json", "X-CSRFToken": String(new FormData(form).get("csrfmiddlewaretoken")) };
   const response = await fetch(path, { method: "POST", headers, body: JSON.stringify(body ?? {}) });
   const answer = await response.json();
-  if (!response.ok) throw new Error(answer.detail);
+  if (!response.ok) throw Object.assign(new Error(answer.detail), { name: answer.code });
   return answer;
 }
 
@@ -36,8 +39,7 @@ for (const form of /** @type {NodeListOf<HTMLFormElement>} */ (document.querySel
     try {
       await run(form);
     } catch (error) {
-      const refused = /** @type {Error} */ (error);
-      said.textContent = refused.name === "NotAllowedError" ? "That was cancelled, or took too long." : refused.message;
+      said.textContent = texts[/** @type {Error} */ (error).name] ?? texts.other;
     }
   });
 }

@@ -5,16 +5,19 @@ from django.contrib.auth.hashers import check_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.auth import factors, people, queries, sessions, signing_in, throttle
 from apps.auth.models import Membership, Session
+from apps.auth.texts import texts_for
 from apps.auth.ui import page as pages
 from apps.auth.ui.forms import ChangePassword, Code
 from apps.auth.ui.page import page
-from apps.auth.ui.sign_in import WRONG_CODE, wait_text
+from apps.auth.ui.showing import show
+from apps.auth.ui.sign_in import wait_text
+from apps.auth.words import browser_name
 from apps.kernel import audit
 from apps.kernel.ids import as_id
 from apps.kernel.problems import Forbidden, RateLimited, ValidationFailed
@@ -25,14 +28,14 @@ _NAME_CHARACTERS = 60
 @page
 @require_safe
 def account(request: HttpRequest) -> HttpResponse:
-    session = pages.signed_in(request)
+    session, roles = pages.signed_in(request), texts_for(request)["roles"]
     given = {
         "session": session,
-        "sessions": queries.open_sessions(session.person_id),
+        "sessions": [(one, browser_name(one.agent)) for one in queries.open_sessions(session.person_id)],
         "factors": factors.of(session.person),
-        "memberships": queries.memberships(session.person_id),
+        "memberships": [(one, roles[one.role]) for one in queries.memberships(session.person_id)],
     }
-    return pages.grant(render(request, "account.html", given), session)
+    return pages.grant(show(request, "account.html", given), session)
 
 
 @page
@@ -40,35 +43,41 @@ def account(request: HttpRequest) -> HttpResponse:
 def app(request: HttpRequest) -> HttpResponse:
     """Enrols an authenticator app. For who has no factor yet this is the only page, and its code is the second factor."""
     session = pages.enrolling(request)
-    form, status = Code(request.POST or None), 200
+    form, status = Code(request), 200
     if request.method == "POST":
         status = 422
-        with transaction.atomic():
-            if form.is_valid() and _confirmed(request, session, form):
-                return _enrolled(request, session, "app", _after_app(request, session))
+        bucket = throttle.Bucket(throttle.CODE, f"enrol {session.person_id}")
+        if form.is_valid() and _may_try(request, form, bucket):
+            with transaction.atomic():
+                if _confirmed(request, session, form):
+                    throttle.succeeded([bucket])
+                    return _enrolled(request, session, "app", _after_app(request, session))
     device = factors.begin_app(session.person, anew=request.method != "POST")
     given = {"form": form, "secret": factors.secret_of(device), "image": _image(device.config_url), "session": session}
-    return render(request, "app.html", given, status=status)
+    return show(request, "app.html", given, status=status)
 
 
-def _confirmed(request: HttpRequest, session: Session, form: Code) -> bool:
-    bucket = throttle.Bucket(throttle.CODE, f"enrol {session.person_id}")
+def _may_try(request: HttpRequest, form: Code, bucket: throttle.Bucket) -> bool:
+    """Counted outside of what the try does: a wrong code is a try, whatever becomes of the rest."""
     try:
         throttle.count([bucket])
     except RateLimited as refused:
-        form.add_error("code", wait_text(refused))
+        form.add_error("code", wait_text(request, refused))
         return False
+    return True
+
+
+def _confirmed(request: HttpRequest, session: Session, form: Code) -> bool:
     if not factors.confirm_app(session.person, form.cleaned_data["code"]):
-        form.add_error("code", WRONG_CODE)
+        form.add_error("code", texts_for(request)["sign_in"]["wrong_code"])
         return False
-    throttle.succeeded([bucket])
     return True
 
 
 def _after_app(request: HttpRequest, session: Session) -> HttpResponse:
     if session.second_factor_at is not None:
         return redirect("/account/")
-    return render(request, "recovery.html", {"codes": factors.new_recovery_codes(session.person), "first": True})
+    return show(request, "recovery.html", {"codes": factors.new_recovery_codes(session.person), "first": True})
 
 
 def _enrolled(request: HttpRequest, session: Session, kind: str, response: HttpResponse) -> HttpResponse:
@@ -93,7 +102,7 @@ def recovery(request: HttpRequest) -> HttpResponse:
     with transaction.atomic():
         codes = factors.new_recovery_codes(session.person)
         audit.record(request, who, "factor.add", object=f"person:{session.person_id}", details=details)
-    return render(request, "recovery.html", {"codes": codes, "first": False})
+    return show(request, "recovery.html", {"codes": codes, "first": False})
 
 
 @page
@@ -137,12 +146,12 @@ def _enrolling(request: HttpRequest) -> Session:
 @require_http_methods(["GET", "HEAD", "POST"])
 def password(request: HttpRequest) -> HttpResponse:
     session = pages.just_proved(request)
-    form, status = ChangePassword(request.POST or None), 200
+    form, status = ChangePassword(request), 200
     if request.method == "POST":
         status = 422
         if form.is_valid() and _password_changed(request, session, form):
             return redirect("/account/")
-    return render(request, "password.html", {"form": form, "session": session}, status=status)
+    return show(request, "password.html", {"form": form, "session": session}, status=status)
 
 
 def _password_changed(request: HttpRequest, session: Session, form: ChangePassword) -> bool:
@@ -150,15 +159,15 @@ def _password_changed(request: HttpRequest, session: Session, form: ChangePasswo
     try:
         throttle.count([bucket])
         if not check_password(form.cleaned_data["current_password"], session.person.password):
-            form.add_error("current_password", "This is not your password.")
+            form.add_error("current_password", texts_for(request)["account"]["not_your_password"])
             return False
         throttle.succeeded([bucket])
         people.set_password(request, session.person, form.cleaned_data["new_password"], keep=session)
     except RateLimited as refused:
-        form.add_error(None, wait_text(refused))
+        form.add_error(None, wait_text(request, refused))
         return False
     except ValidationError as refused:
-        form.add_error("new_password", refused)
+        form.refuse(refused)
         return False
     return True
 

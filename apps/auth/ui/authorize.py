@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 from oauth2_provider.exceptions import FatalClientError, OAuthToolkitError
 from oauth2_provider.oauth2_backends import get_oauthlib_core
@@ -15,6 +14,7 @@ from apps.auth import sessions
 from apps.auth.models import Membership, Program, Session
 from apps.auth.ui import page as pages
 from apps.auth.ui.page import page
+from apps.auth.ui.showing import refusal, show
 from apps.kernel import audit
 from apps.kernel.problems import ValidationFailed
 
@@ -49,10 +49,10 @@ def _authorize(request: HttpRequest) -> HttpResponse:
                 )
                 return _to(uri)
         except OAuthToolkitError as refused:
-            return _refused(refused)
+            return _refused(request, refused)
         except ValueError:  # oauthlib's word for a query that is none
             raise ValidationFailed("The address is not one of a form.") from None
-    response = render(request, "authorize.html", {"session": session, "program": program, "address": request.get_full_path()})
+    response = show(request, "authorize.html", {"session": session, "program": program, "address": request.get_full_path()})
     parts = urlsplit(credentials["redirect_uri"])
     response.app_address = f"{parts.scheme}://{parts.netloc}"  # type: ignore[attr-defined] # for `authorize`
     return response
@@ -76,10 +76,10 @@ def _decided(request: HttpRequest, session: Session, scopes: list[str], credenti
     return str(get_oauthlib_core().create_authorization_response(request, scopes, credentials, allow)[0])
 
 
-def _refused(refused: OAuthToolkitError) -> HttpResponse:
+def _refused(request: HttpRequest, refused: OAuthToolkitError) -> HttpResponse:
     error = refused.oauthlib_error
     if isinstance(refused, FatalClientError):  # no app, or not its address: nobody is sent there
-        return ValidationFailed("No such app, or not its address.", param="redirect_uri").response()
+        return refusal(request, ValidationFailed("No such app, or not its address.", param="redirect_uri"))
     return _to(error.in_uri(error.redirect_uri))
 
 

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import rotate_token
 from django.shortcuts import redirect
+from django.utils import translation
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.csrf import csrf_protect
 
@@ -18,9 +19,11 @@ from apps.auth import factors, sessions
 from apps.auth.models import Session
 from apps.auth.sessions import Visitor
 from apps.auth.signing_in import Opened
+from apps.auth.ui.showing import refusal
 from apps.auth.words import shortened
 from apps.kernel.http import client_address
-from apps.kernel.problems import NotFound
+from apps.kernel.problems import NotFound, Problem
+from apps.kernel.texts import language_of, remember_language
 from apps.kernel.tokens import SESSION_COOKIE
 
 SIGN_IN_COOKIE = "hf_signin"
@@ -50,17 +53,29 @@ def page(view: View[Arguments]) -> View[Arguments]:
     def with_policy(request: HttpRequest, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> HttpResponse:
         try:
             request.get_host()
-            response = csrf_protect(view)(request, *args, **kwargs)
+            with translation.override(language_of(request)):
+                response = csrf_protect(view)(request, *args, **kwargs)
         except DisallowedHost:
             return NotFound().response()
         except Elsewhere as first:
             response = redirect(str(first))
-        response["Content-Security-Policy"] = _POLICY
-        response["Cross-Origin-Opener-Policy"] = "same-origin"
-        response["Referrer-Policy"] = "strict-origin"
-        return response
+        except Problem as refused:
+            response = refusal(request, refused)
+        return _guarded(request, response)
 
     return with_policy
+
+
+def _guarded(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    response["Content-Security-Policy"] = _POLICY
+    response["Cross-Origin-Opener-Policy"] = "same-origin"
+    response["Referrer-Policy"] = "strict-origin"
+    return remember_language(request, response)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler404."""
+    return _guarded(request, refusal(request, NotFound()))
 
 
 # --- who is there -----------------------------------------------------------------------------------------------------

@@ -2,19 +2,17 @@
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.auth import demo, factors, sessions, signing_in
-from apps.auth.models import Role
+from apps.auth.texts import texts_for
 from apps.auth.ui import page as pages
 from apps.auth.ui.forms import Code, SignIn
 from apps.auth.ui.page import page
+from apps.auth.ui.showing import show
 from apps.kernel import audit
 from apps.kernel.problems import RateLimited, Unauthenticated, ValidationFailed
-
-WRONG = "That e-mail and password do not go together. Please check both."
-WRONG_CODE = "That code is not right, or was used before. Please wait for the next one and try again."
 
 
 @page
@@ -26,11 +24,11 @@ def login(request: HttpRequest) -> HttpResponse:
     session = pages.session_of(request)
     if session is not None and session.second_factor_at is not None:
         return pages.grant(redirect(wanted), session)
-    return _login_page(request, SignIn(), wanted=wanted)
+    return _login_page(request, SignIn(request), wanted=wanted)
 
 
 def _by_password(request: HttpRequest, wanted: str) -> HttpResponse:
-    form = SignIn(request.POST)
+    form = SignIn(request)
     if not form.is_valid():
         return _login_page(request, form, wanted=wanted, status=422)
     try:
@@ -42,22 +40,26 @@ def _by_password(request: HttpRequest, wanted: str) -> HttpResponse:
             visitor=pages.visitor(request),
         )
     except RateLimited as refused:
-        form.add_error(None, wait_text(refused))
+        form.add_error(None, wait_text(request, refused))
         return _login_page(request, form, wanted=wanted, status=429)
     if secret is None:
-        form.add_error(None, WRONG)
+        form.add_error(None, texts_for(request)["sign_in"]["wrong"])
         return _login_page(request, form, wanted=wanted, status=422)
     return pages.remember(request, redirect(pages.with_next("/login/code/", wanted)), secret)
 
 
 def _login_page(request: HttpRequest, form: SignIn, *, wanted: str, status: int = 200) -> HttpResponse:
-    people = [(login, Role(login.role).label) for login in demo.logins()] if settings.ENV.demo_clinic else []
-    return render(request, "login.html", {"form": form, "next": wanted, "demo": people}, status=status)
+    roles = texts_for(request)["roles"]
+    people = [(login, roles[login.role]) for login in demo.logins()] if settings.ENV.demo_clinic else []
+    return show(request, "login.html", {"form": form, "next": wanted, "demo": people}, status=status)
 
 
-def wait_text(refused: RateLimited) -> str:
-    seconds = refused.retry_after or 1
-    return f"Too many tries. Please wait {f'{seconds} s' if seconds < 120 else f'{seconds // 60} minutes'} and try again."
+def wait_text(request: HttpRequest, refused: RateLimited) -> str:
+    """How long to wait, in the reader's language."""
+    seconds, t = refused.retry_after or 1, texts_for(request)
+    if seconds < 120:
+        return str(t["sign_in"]["wait_seconds"]).format(count=seconds)
+    return str(t["sign_in"]["wait_minutes"]).format(count=seconds // 60)
 
 
 @page
@@ -68,7 +70,7 @@ def code(request: HttpRequest) -> HttpResponse:
     enrolled = factors.of(session.person)
     if not enrolled.enrolled:
         raise pages.Elsewhere("/account/app/")
-    form = Code(request.POST or None)
+    form = Code(request)
     status = 200
     if request.method == "POST":
         status = 422
@@ -78,13 +80,13 @@ def code(request: HttpRequest) -> HttpResponse:
                 opened = signing_in.by_code(request, session, code=form.cleaned_data["code"], device=device)
                 if opened is not None:
                     return pages.let_in(request, redirect(wanted), opened)
-                form.add_error("code", WRONG_CODE)
+                form.add_error("code", texts_for(request)["sign_in"]["wrong_code"])
             except RateLimited as refused:
-                form.add_error("code", wait_text(refused))
+                form.add_error("code", wait_text(request, refused))
                 status = 429
     shown = demo.code_for(session.person) if settings.ENV.demo_clinic else ""
     given = {"form": form, "next": wanted, "session": session, "factors": enrolled, "demo_code": shown}
-    return render(request, "code.html", given, status=status)
+    return show(request, "code.html", given, status=status)
 
 
 @page
