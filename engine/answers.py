@@ -7,13 +7,17 @@ from django.http import HttpResponse
 
 from apps.kernel.api import as_json
 from apps.kernel.shapes import in_zone
-from engine import queries
+from engine import outbox, queries, snapshots
 from engine.callers import hold_secret
+from engine.deciding import Conflict
 from engine.models import Clinic, Location
 from engine.offers import Offer
 from engine.rules import CalendarRules, VisitTypeRules, calendar_uid, clinic_slug, visit_type_uid
 from engine.scheduling.intervals import Interval
 from engine.scheduling.lifecycle import Appointment, Status
+from engine.statistics import Figures, Statistics
+
+_VIDEO = "video"
 
 
 def written(answer: dict[str, Any], *, status: int = 200, replayed: bool) -> HttpResponse:
@@ -55,8 +59,20 @@ def appointment(a: Appointment) -> dict[str, Any]:
         "state": a.state,
         "version": a.version,
         "created_at": in_zone(a.created_at, "UTC"),
+        "stages": outbox.stages(a),
     }
     return answer | {"expires_at": in_zone(a.expires_at, "UTC")} if a.expires_at is not None else answer
+
+
+def conflict(one: Conflict) -> dict[str, Any]:
+    return {
+        "code": one.refusal.code,
+        "reason": one.reason,
+        "calendar": str(calendar_uid(one.calendar)),
+        **(interval(one.during) if one.during else {}),
+        **({"appointment": str(one.appointment)} if one.appointment else {}),
+        "overridable": one.overridable,
+    }
 
 
 def slots(found: queries.Found, zone: str) -> list[dict[str, Any]]:
@@ -83,6 +99,9 @@ def visit_type(rules: VisitTypeRules) -> dict[str, Any]:
         "id": str(rules.uid),
         "name": rules.name,
         "duration_minutes": rules.visit.duration // 60 if rules.visit.duration is not None else None,
+        "before_minutes": rules.visit.before // 60,
+        "after_minutes": rules.visit.after // 60,
+        "step_minutes": rules.visit.step // 60,
         "modalities": list(rules.modalities),
         "needs": list(rules.needs),
         "calendars": [str(calendar_uid(calendar)) for calendar in rules.calendars],
@@ -135,16 +154,68 @@ def location(place: Location) -> dict[str, Any]:
     return {"id": str(place.uid)} | {name: getattr(place, name) for name in columns}
 
 
-def snapshot(found: queries.Snapshot) -> dict[str, Any]:
+def snapshot(found: snapshots.Snapshot, *, joins: bool) -> dict[str, Any]:
+    """`joins`: for who may enter video rooms."""
+    room = (found.join_url or None) if joins else None
     return {
         "epoch": str(found.epoch),
         "version": found.version,
         "calendar": str(found.calendar.uid),
         "zone": found.calendar.hours.zone,
-        "appointments": [appointment(a) for a in found.appointments if a.status != Status.HELD],
+        "appointments": [
+            appointment(a) | ({"join_url": room if a.calendar == found.calendar.id else None} if a.modality == _VIDEO else {})
+            for a in found.appointments
+            if a.status != Status.HELD
+        ],
         "holds": [_held(a) for a in found.appointments if a.status == Status.HELD and a.expires_at is not None],
         "open": [interval(during) for during in found.open],
+        "exceptions": [exception(one) for one in found.exceptions],
+        "join_url": room,
     }
+
+
+def exception(one: snapshots.KeptException) -> dict[str, Any]:
+    return {
+        "id": str(one.uid),
+        **interval(one.during),
+        "open": one.open,
+        "capacity": one.capacity,
+        "visit_type": str(visit_type_uid(one.visit_type)) if one.visit_type is not None else None,
+        "note": one.note,
+    }
+
+
+def week(found: snapshots.Week) -> dict[str, Any]:
+    return {
+        "hours": [
+            {
+                "weekday": rule.weekday,
+                "opens": rule.opens.strftime("%H:%M"),
+                "closes": rule.closes.strftime("%H:%M"),
+                "valid_from": rule.valid_from.isoformat() if rule.valid_from else None,
+                "valid_until": rule.valid_until.isoformat() if rule.valid_until else None,
+            }
+            for rule in found.hours
+        ],
+        "zone": found.zone,
+        "holidays": found.holidays,
+        "version": found.version,
+    }
+
+
+def statistics(found: Statistics) -> dict[str, Any]:
+    return {
+        "days": [{"date": day.isoformat()} | _figures(figures) for day, figures in found.days.items()],
+        "calendars": [{"calendar": str(calendar_uid(key))} | _figures(figures) for key, figures in found.calendars.items()],
+        "total": _figures(found.total),
+    }
+
+
+def _figures(figures: Figures) -> dict[str, Any]:
+    counted = ("open_minutes", "booked_minutes", "utilisation", "booked", "completed", "cancelled", "no_show", "no_show_rate")
+    medians = ("lead_time_hours", "wait_minutes")
+    known = {name: getattr(figures, name) for name in (*counted, *medians)}
+    return known | {name: round(known[name], 1) for name in medians if known[name] is not None}
 
 
 def _held(a: Appointment) -> dict[str, Any]:
@@ -155,5 +226,6 @@ def _held(a: Appointment) -> dict[str, Any]:
         "status": a.status.value,
         "visit_type": str(visit_type_uid(a.visit_type)),
         "calendars": [str(calendar_uid(calendar)) for calendar in a.calendars],
+        "modality": a.modality,
         "expires_at": in_zone(a.expires_at or 0, "UTC"),
     }

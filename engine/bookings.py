@@ -16,29 +16,21 @@ from uuid import UUID
 from django.db import connection
 
 from apps.kernel.ids import new_id
-from apps.kernel.problems import IdempotencyInProgress, NotFound, ValidationFailed
+from apps.kernel.problems import IdempotencyInProgress, ValidationFailed
 from engine import outbox, rows
+from engine.deciding import check_change_notice, check_licence, decide
 from engine.errors import (
     CalendarBusy,
     HoldExpired,
     IllegalTransition,
-    NotLicensedInState,
-    OutsideOpeningHours,
     SlotTaken,
-    TooLateToChange,
-    refused,
 )
 from engine.locks import Statement, Transaction, appointment_locked, calendars_locked, gate, gate_keys
 from engine.offers import Offer
-from engine.rows import Actor, Done, Once, Overdue, Patient, SeenAppointment, SeenOffer
-from engine.rules import CalendarRules, windows_around
-from engine.scheduling.hours import covers
-from engine.scheduling.intervals import Interval
-from engine.scheduling.lifecycle import CAN_BE_MOVED, MOVES, TAKES_TIME, Appointment, Event, Status
-from engine.scheduling.slots import Refusal, Slot, check, free_unit
+from engine.rows import Actor, Done, Once, Overdue, Patient, SeenAppointment
+from engine.scheduling.lifecycle import CAN_BE_MOVED, MOVES, TAKES_TIME, Appointment, Event, Status, moved, reverted
 
 LONGEST_HOLD_S = 900
-IN_PERSON = "in_person"
 # How long Redis turns rivals away from a slot that was booked at once; after that the database does.
 _BOOKED_S = 60
 _EXPIRE_ATTEMPTS = 3
@@ -61,6 +53,13 @@ def _take(
     offer: Offer, *, actor: Actor, once: Once | None, seconds: int = 0, patient: Patient | None = None, state: str = ""
 ) -> Done:
     hold_id, digest = new_id(), once.digest if once else ""
+    if offer.special:
+        # The gate turns away by starts; whether this one stands depends on more.
+        done = _retry_after_expiry(
+            lambda: _take_once(hold_id, offer, actor=actor, once=once, seconds=seconds, patient=patient, state=state)
+        )
+        gate.ring()
+        return done
     keys = gate_keys(offer.clinic, offer.calendars, offer.start)
     in_the_way = gate.claim(keys, hold_id, digest=digest, capacities=[offer.capacity, *[1] * (len(keys) - 1)])
     repeated = in_the_way is not None and digest != "" and in_the_way.endswith(digest)
@@ -119,9 +118,7 @@ def _take_once(
         seen = rows.read_offer(transaction, offer, once)
         if seen.replay:
             return seen.replay
-        slot, units = _decide(offer, seen, actor)
-        if patient:
-            _check_licence(seen.calendars[0], state, modality=offer.modality)
+        decision = decide(offer, seen, actor, state=state if patient else None)
         appointment = Appointment(
             id=hold_id,
             clinic=seen.visit_type.clinic,
@@ -129,8 +126,8 @@ def _take_once(
             calendar=offer.calendar,
             calendars=tuple(sorted(offer.calendars)),
             status=Status.BOOKED if patient else Status.HELD,
-            start=slot.start,
-            end=slot.end,
+            start=decision.slot.start,
+            end=decision.slot.end,
             modality=offer.modality,
             state=state,
             expires_at=None if patient else seen.now + seconds,
@@ -141,10 +138,10 @@ def _take_once(
         )
         event = Event.BOOKED if patient else Event.HELD
         transaction.commit(
-            rows.insert(appointment, patient, rows.entry(event, seen.now, actor)),
-            rows.allocate(appointment, slot.blocked(seen.visit_type.visit), units),
+            rows.insert(appointment, patient, rows.entry(event, seen.now, actor) | decision.note(offer)),
+            rows.allocate(appointment, decision.blocked, decision.units),
             *rows.record(appointment, event, seen.versions, visit_type=seen.visit_type.uid, calendars=seen.calendars),
-            rows.audited(actor, appointment, event, clinic=seen.calendars[0].clinic_slug),
+            rows.audited(actor, appointment, event, clinic=seen.calendars[0].clinic_slug, waived=decision.waived),
             *rows.remember(once, appointment, seen.now),
         )
     return Done(appointment)
@@ -161,7 +158,7 @@ def confirm(hold_id: UUID, *, patient: Patient, state: str, actor: Actor, once: 
             return seen.replay
         if seen.appointment.status == Status.EXPIRED or rows.is_overdue(seen):
             raise HoldExpired(seen.appointment)
-        _check_licence(rows.rules_of(seen.appointment.calendar, seen), state, modality=seen.appointment.modality)
+        check_licence(rows.rules_of(seen.appointment.calendar, seen), state, modality=seen.appointment.modality)
         changed = _change(
             transaction,
             seen,
@@ -220,12 +217,27 @@ def expire(hold_id: UUID) -> Done | None:
 
 
 def move(appointment_id: UUID, name: str, *, actor: Actor, once: Once | None = None) -> Done:
-    """One of the visit's moves: "arrive", "start", "complete", "no-show". Raises IllegalTransition, NotFound."""
+    """One of the visit's moves: "arrive", "room", "start", "complete", "no-show". Raises IllegalTransition, NotFound."""
     with appointment_locked(appointment_id) as transaction:
         seen = rows.read_appointment(transaction, appointment_id, actor=actor, once=once)
         if seen.replay:
             return seen.replay
         changed = _change(transaction, seen, _moved(seen, name), MOVES[name].event, actor=actor, once=once)
+    gate.ring()
+    return Done(changed)
+
+
+def revert(appointment_id: UUID, *, actor: Actor, once: Once | None = None) -> Done:
+    """Takes the visit's last step back, be it that nobody came. Raises IllegalTransition, NotFound."""
+    with appointment_locked(appointment_id) as transaction:
+        seen = rows.read_appointment(transaction, appointment_id, actor=actor, once=once)
+        if seen.replay:
+            return seen.replay
+        before = reverted(seen.appointment)
+        if before is None:
+            raise IllegalTransition("There is no step to take back.", current=seen.appointment.status.value)
+        note = {"was": seen.appointment.status.value}
+        changed = _change(transaction, seen, before, Event.REVERTED, actor=actor, once=once, note=note)
     gate.ring()
     return Done(changed)
 
@@ -240,7 +252,7 @@ def cancel(appointment_id: UUID, *, reason: str, by: str, actor: Actor, once: On
         if seen.replay:
             return seen.replay
         if by == "patient":
-            _check_change_notice(seen)
+            check_change_notice(seen)
         note = {"by": by, "reason": reason}
         cancelled = _moved(seen, "cancel")
         changed = _change(transaction, seen, cancelled, MOVES["cancel"].event, actor=actor, once=once, note=note)
@@ -286,83 +298,39 @@ def _reschedule_once(appointment_id: UUID, offer: Offer, *, by: str, actor: Acto
         if offer.visit_type != old.appointment.visit_type:
             raise ValidationFailed("The slot is for another visit type.", param="slot")
         if by == "patient":
-            _check_change_notice(old)
+            check_change_notice(old)
         new = rows.read_offer(transaction, offer, None, leaving=appointment_id)
-        slot, units = _decide(offer, new, actor)
-        _check_licence(new.calendars[0], old.appointment.state, modality=offer.modality)
+        decision = decide(offer, new, actor, state=old.appointment.state)
         changed = replace(
             old.appointment,
             calendar=offer.calendar,
             calendars=tuple(sorted(offer.calendars)),
-            start=slot.start,
-            end=slot.end,
+            start=decision.slot.start,
+            end=decision.slot.end,
             modality=offer.modality,
             version=old.versions[offer.calendar] + 1,
         )
+        was = {"from": outbox.rfc3339(old.appointment.start)}
         transaction.commit(
             Statement("DELETE FROM engine_allocation WHERE appointment_id = %s", (appointment_id,)),
-            rows.allocate(changed, slot.blocked(new.visit_type.visit), units),
-            rows.update(changed, rows.entry(Event.RESCHEDULED, new.now, actor) | {"from": outbox.rfc3339(old.appointment.start)}),
+            rows.allocate(changed, decision.blocked, decision.units),
+            rows.update(changed, rows.entry(Event.RESCHEDULED, new.now, actor) | was | decision.note(offer)),
             *rows.record(changed, Event.RESCHEDULED, old.versions, visit_type=new.visit_type.uid, calendars=new.calendars),
-            rows.audited(actor, changed, Event.RESCHEDULED, clinic=new.calendars[0].clinic_slug),
+            rows.audited(actor, changed, Event.RESCHEDULED, clinic=new.calendars[0].clinic_slug, waived=decision.waived),
             *rows.remember(once, changed, new.now),
         )
     _reopen_gate(old.appointment)
     return Done(changed)
 
 
-# --- deciding -----------------------------------------------------------------------------------------------------------
-
-
-def _decide(offer: Offer, seen: SeenOffer, actor: Actor) -> tuple[Slot, dict[int, int]]:
-    """The slot that the offer stands for and a free place on each calendar, or the reason why not."""
-    visit, primary = seen.visit_type, seen.calendars[0]
-    if actor.clinic is not None and actor.clinic != primary.clinic_slug:
-        raise NotFound()
-    if not visit.active or any(not c.active or c.id not in visit.calendars for c in seen.calendars):
-        raise OutsideOpeningHours("This visit type is not offered there any more.", param="slot")
-    if offer.modality not in visit.modalities:
-        raise ValidationFailed("This visit type is not offered that way.", param="modality")
-    slot = check(windows_around(primary, offer.start), visit.visit, now=seen.now, start=offer.start, end=offer.end)
-    if isinstance(slot, Refusal):
-        raise refused(slot)
-    return slot, _places(slot, seen)
-
-
-def _places(slot: Slot, seen: SeenOffer) -> dict[int, int]:
-    primary, *others = seen.calendars
-    blocked = slot.blocked(seen.visit_type.visit)
-    if not all(covers(windows_around(other, slot.start), Interval(slot.start, slot.end)) for other in others):
-        raise OutsideOpeningHours("The room or device is not available then.", param="start")
-    places = {other.id: free_unit(seen.taken[other.id], blocked, capacity=1) for other in others}
-    places[primary.id] = free_unit(seen.taken[primary.id], blocked, capacity=slot.capacity)
-    free = {calendar: unit for calendar, unit in places.items() if unit is not None}
-    if len(free) < len(places):
-        raise SlotTaken()
-    return free
-
-
-def _check_licence(calendar: CalendarRules, state: str, *, modality: str) -> None:
-    # Who comes in person is where the practitioner is; of everybody else we must be told.
-    if calendar.states and not state and modality != IN_PERSON:
-        raise ValidationFailed("Say in which state the patient is: licences depend on it.", param="state")
-    if calendar.states and state and state not in calendar.states:
-        raise NotLicensedInState(param="state")
-
-
-def _check_change_notice(seen: SeenAppointment) -> None:
-    if seen.now + seen.visit_type.change_notice > seen.appointment.start:
-        raise TooLateToChange()
+# --- writing ----------------------------------------------------------------------------------------------------------
 
 
 def _moved(seen: SeenAppointment, name: str, **changes: Any) -> Appointment:
     appointment, move_ = seen.appointment, MOVES[name]
     if not appointment.allows(move_):
         raise IllegalTransition(f"{name} is not possible from {appointment.status.value}.", current=appointment.status.value)
-    return replace(appointment, status=move_.target, expires_at=None, **changes)
-
-
-# --- writing ------------------------------------------------------------------------------------------------------------
+    return replace(moved(appointment, move_, now=seen.now), **changes)
 
 
 def _change(

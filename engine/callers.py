@@ -24,7 +24,9 @@ STAFF = frozenset({"practitioner", "front_desk", "clinic_admin", "program"})
 PERMISSIONS = {
     "read": STAFF | {"billing", "auditor"},
     "book": STAFF,
+    "override": STAFF - {"program"},
     "configure": frozenset({"practitioner", "clinic_admin", "program"}),
+    "administer": frozenset({"clinic_admin", "program"}),
 }
 """Which roles may do what. Everything else is denied."""
 
@@ -66,6 +68,13 @@ def own_only(request: HttpRequest, claims: Claims, action: str, object: str) -> 
     except NotFound:
         denied(request, claims, action, object=object)
         raise
+
+
+def own_calendar(request: HttpRequest, claims: Claims, calendar: UUID) -> None:
+    """A practitioner sets up her own calendar only. Raises Forbidden."""
+    if claims.role == "practitioner" and claims.calendar != str(calendar):
+        denied(request, claims, "configure", object=f"calendar:{calendar}")
+        raise Forbidden("This is not your own calendar.")
 
 
 def holder(request: HttpRequest, hold: UUID) -> Actor:

@@ -19,11 +19,13 @@ _TOLD = tuple(
         Fact.BOOKED,
         Fact.RESCHEDULED,
         Fact.ARRIVED,
+        Fact.ROOMED,
         Fact.STARTED,
         Fact.COMPLETED,
         Fact.CANCELLED,
         Fact.NO_SHOW,
         Fact.LINKED,
+        Fact.REVERTED,
     )
 )
 _WITH_ENVELOPE = (Fact.BOOKED, Fact.RESCHEDULED)

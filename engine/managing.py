@@ -21,6 +21,7 @@ from apps.kernel.problems import NotFound
 from apps.kernel.shapes import Closed, ProblemOut
 from engine import answers, bookings, queries, shapes
 from engine.callers import PUBLIC_READ, PUBLIC_WRITE, manage_url, managed, once
+from engine.deciding import IN_PERSON
 from engine.offers import parse
 from engine.queries import Managed
 from engine.rows import Actor
@@ -81,7 +82,7 @@ def as_calendar(visit: Managed) -> bytes:
     event.add("summary", visit.clinic.name)
     event.add("status", "CANCELLED" if a.status == Status.CANCELLED else "CONFIRMED")
     event.add("url", manage_url(a.id))
-    if place is not None and a.modality == bookings.IN_PERSON:
+    if place is not None and a.modality == IN_PERSON:
         event.add("location", ", ".join(filter(None, (place.address, place.city, place.state, place.postal_code))))
     calendar = Calendar()
     calendar.add("prodid", "-//HealthFlow//Appointments//EN")

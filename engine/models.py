@@ -27,6 +27,8 @@ class Clinic(models.Model):
     slug = models.SlugField(unique=True, max_length=60)
     name = models.CharField(max_length=200)
     zone = models.CharField(max_length=64)
+    widget_origins = ArrayField(models.CharField(max_length=200), default=list, db_default=[])
+    """Web sites (https origins) that may show the clinic's booking page within their own."""
 
     def __str__(self) -> str:
         return self.slug
@@ -70,6 +72,8 @@ class Calendar(models.Model):
     """Where the practitioner is licensed; empty: not restricted."""
     holidays = models.CharField(max_length=10, blank=True)
     """Country or country-state whose public holidays close the calendar ("US", "US-NJ"); empty: none."""
+    join_url = models.CharField(max_length=500, blank=True, default="", db_default="")
+    """The practitioner's video room (https); for those who take part in a visit only."""
     active = models.BooleanField(default=True)
     version = models.BigIntegerField(default=0)
     rules = models.BigIntegerField(default=0)
@@ -79,6 +83,7 @@ class Calendar(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["clinic", "source_id"], name="calendar_source"),
             models.CheckConstraint(condition=Q(kind__in=["practitioner", "room", "device"]), name="calendar_kind"),
+            models.CheckConstraint(condition=Q(join_url="") | Q(join_url__startswith="https://"), name="calendar_join_url"),
         ]
 
 
@@ -106,6 +111,8 @@ class OpeningException(models.Model):
     open = models.BooleanField()
     capacity = models.SmallIntegerField(default=1)
     visit_type = models.ForeignKey("VisitType", on_delete=models.PROTECT, null=True)
+    note = models.CharField(max_length=100, blank=True, default="", db_default="")
+    """What colleagues should know ("team meeting"); never about a patient."""
     source_id = models.CharField(max_length=200, null=True)
 
     class Meta:
@@ -174,6 +181,8 @@ class Appointment(models.Model):
     """The version of `calendar` that the last change took."""
     history = models.JSONField(default=list)
     """[{"event", "at", "by", …}], oldest first, without patient data."""
+    stages = models.JSONField(default=dict, db_default={})
+    """The steps of the visit that were taken: name → instant in seconds."""
     created_at = models.DateTimeField()
 
     class Meta:

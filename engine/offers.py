@@ -19,7 +19,9 @@ class Offer:
     """What a hold asks for. `clinic`, `visit_type` and `calendars` are database keys, the calendar people choose first; times
     are instants in seconds.
 
-    `capacity` says whether the place is one of several; it is only advice for the Redis lock.
+    `capacity` says whether the place is one of several; it is only advice for the Redis lock. Staff, and nobody else, may ask for
+    a length of their own (`custom`: neither the grid nor the usual length counts), and for an `override`, with the reason they
+    typed: then nothing counts but that nobody else is there.
     """
 
     clinic: int
@@ -29,13 +31,19 @@ class Offer:
     end: int
     modality: str
     capacity: int = 1
+    custom: bool = False
+    override: str = ""
+
+    @property
+    def special(self) -> bool:
+        return self.custom or self.override != ""
 
     @property
     def calendar(self) -> int:
         return self.calendars[0]
 
     def token(self) -> str:
-        """The offer, signed: whoever has it can ask for this slot and for no other. The slot is still checked when held."""
+        """The offer, signed: whoever has it can ask for this slot and for no other, and for nothing special. Checked when held."""
         parts = (self.clinic, self.visit_type, self.start, self.end, self.capacity, self.modality, *self.calendars)
         payload = " ".join(map(str, parts)).encode()
         return base64.urlsafe_b64encode(payload + _mac(payload)).decode().rstrip("=")

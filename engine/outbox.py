@@ -11,7 +11,7 @@ from uuid import UUID
 
 from apps.kernel.ids import new_id
 from engine.locks import Statement
-from engine.scheduling.lifecycle import TAKES_TIME, Appointment, Event
+from engine.scheduling.lifecycle import STAGES, TAKES_TIME, Appointment, Event
 
 
 def record(versions: Mapping[int, int], event: Event, data: Mapping[str, Any], *, appointment: UUID | None) -> list[Statement]:
@@ -33,17 +33,25 @@ def record(versions: Mapping[int, int], event: Event, data: Mapping[str, Any], *
 
 def appointment_data(appointment: Appointment, *, visit_type: UUID, calendars: Iterable[UUID]) -> dict[str, Any]:
     """What an `appointment.*` event says: enough to redraw the appointment, nothing about the person."""
-    data = {
+    data: dict[str, Any] = {
         "id": str(appointment.id),
         "start": rfc3339(appointment.start),
         "end": rfc3339(appointment.end),
         "status": appointment.status.value,
         "visit_type": str(visit_type),
         "calendars": [str(uid) for uid in calendars],
+        "modality": appointment.modality,
     }
     if appointment.expires_at is not None:
         data["expires_at"] = rfc3339(appointment.expires_at)
+    if appointment.stages:
+        data["stages"] = stages(appointment)
     return data
+
+
+def stages(appointment: Appointment) -> dict[str, str]:
+    """When each step of the visit was taken, as the wire has it."""
+    return {stage: rfc3339(appointment.stages[stage]) for stage in STAGES if stage in appointment.stages}
 
 
 def frame(calendar: UUID | None, version: int, event: str, *, at: datetime, data: Any) -> dict[str, Any]:

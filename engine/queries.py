@@ -1,4 +1,4 @@
-"""The reads: slots, the first available, snapshots, changes, appointments. They take no locks and decide nothing.
+"""The reads: slots, the first available, appointments (and snapshots.py). They take no locks and decide nothing.
 
 Each answer comes from one statement, so what it says of rows and versions is one moment.
 """
@@ -9,29 +9,27 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import Q
 
-from apps.kernel.problems import NotFound, VersionGone
-from engine import models, outbox
-from engine.errors import OutsideOpeningHours, refused
+from apps.kernel.problems import NotFound
+from engine import models
 from engine.offers import Offer
 from engine.rows import COLUMNS, from_row
 from engine.rules import CalendarRules, VisitTypeRules, calendar_rules, visit_type_rules, windows_around
 from engine.scheduling.hours import covers
-from engine.scheduling.intervals import Interval, clip, merge
+from engine.scheduling.intervals import Interval, clip
 from engine.scheduling.lifecycle import Appointment, Status
-from engine.scheduling.slots import Refusal, Slot, Taken, check, free_unit, offered
+from engine.scheduling.slots import Slot, Taken, free_unit, offered
 
 DAY_S = 24 * 3600
 LONGEST_SEARCH_S = 62 * DAY_S
 _ALTERNATIVES = 5
 _ALTERNATIVES_AGE_S = 1.0
 _FIRST_AVAILABLE_DAYS = 60
-_CHANGES_LIMIT = 500
 
 
 class Place(NamedTuple):
@@ -57,17 +55,6 @@ class Found:
     offers: list[Offer]
     days: list[Day]
     next: Place | None
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A calendar's state at one version. `appointments` include holds; `open` is clipped to the asked range."""
-
-    calendar: CalendarRules
-    epoch: UUID
-    version: int
-    appointments: list[Appointment]
-    open: list[Interval]
 
 
 # --- slots --------------------------------------------------------------------------------------------------------------
@@ -97,6 +84,11 @@ def visit_type_by_uid(uid: UUID | None, *, clinic: int | None = None) -> VisitTy
     if row is None:
         raise NotFound("No such visit type.", param="visit_type")
     return visit_type_rules(*row)
+
+
+def visit_type(key: int) -> VisitTypeRules:
+    """A visit type by its database key, in use or not."""
+    return visit_type_rules(key, models.VisitType.objects.values_list("revision", flat=True).get(id=key))
 
 
 def calendar_by_uid(uid: UUID | None, *, clinic: str | None = None) -> CalendarRules:
@@ -166,24 +158,6 @@ def first_available(*, visit_type: UUID | None, specialty: str, state: str, moda
     return Found(offers, [days[key] for offer in offers for key in offer.calendars], None)
 
 
-def offer_for(visit_type: VisitTypeRules, calendar: CalendarRules, *, start: int, end: int | None, modality: str) -> Offer:
-    """The offer for a start that was named instead of chosen from a search. Raises what a hold of it would."""
-    within = Interval(start, start + 1)
-    now, days = _days(visit_type.calendars, within, around=visit_type)
-    day = next((d for d in days if d.rules.id == calendar.id and d.rules.kind == visit_type.needs[0]), None)
-    if day is None:
-        raise OutsideOpeningHours("This calendar does not offer this visit type.", param="calendar")
-    slot = check(windows_around(day.rules, start), visit_type.visit, now=now, start=start, end=end)
-    if isinstance(slot, Refusal):
-        raise refused(slot)
-    # Taken or not is the hold's question; a room that is taken is as good as any to ask for.
-    others = _others(slot, visit_type, days) or [
-        next((d.rules.id for d in days if d.rules.kind == kind), calendar.id) for kind in visit_type.needs[1:]
-    ]
-    chosen = modality or visit_type.modalities[0]
-    return Offer(visit_type.clinic, visit_type.id, (calendar.id, *others), slot.start, slot.end, chosen, slot.capacity)
-
-
 _recent: dict[tuple[int, int, int], tuple[float, Found]] = {}
 
 
@@ -208,9 +182,8 @@ def _near(offer: Offer) -> Found:
     key = (offer.visit_type, offer.calendar, offer.start // DAY_S)
     kept = _recent.get(key)
     if kept is None or kept[0] < time.monotonic():
-        revision = models.VisitType.objects.values_list("revision", flat=True).get(id=offer.visit_type)
         day = offer.start - offer.start % DAY_S
-        found = slots(visit_type_rules(offer.visit_type, revision), Interval(day, day + 3 * DAY_S), limit=500)
+        found = slots(visit_type(offer.visit_type), Interval(day, day + 3 * DAY_S), limit=500)
         if len(_recent) > 1000:
             _recent.clear()
         kept = _recent[key] = (time.monotonic() + _ALTERNATIVES_AGE_S, found)
@@ -277,62 +250,6 @@ def _days(calendars: Iterable[int], within: Interval, *, around: VisitTypeRules)
     return (rows[0][0] if rows else 0), days
 
 
-# --- a calendar's state and its stream ----------------------------------------------------------------------------------
-
-
-def snapshot(uid: UUID | None, within: Interval, *, clinic: str) -> Snapshot:
-    """What a calendar of this clinic looks like now, between two instants. Raises NotFound."""
-    columns = ", ".join(f"a.{column}" if "(" not in column else column for column in COLUMNS)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            SELECT s.epoch, c.id, c.version, c.rules, {columns}
-            FROM engine_calendar c CROSS JOIN engine_stream s JOIN engine_clinic k ON k.id = c.clinic_id AND k.slug = %s
-            LEFT JOIN (engine_allocation l JOIN engine_appointment a ON a.id = l.appointment_id)
-                 ON l.calendar_id = c.id AND l.during && tstzrange(to_timestamp(%s), to_timestamp(%s))
-            WHERE c.uid = %s ORDER BY a.starts, a.id
-            """,
-            [clinic, within.start, within.end, uid],
-        )
-        rows = cursor.fetchall()
-    if not rows:
-        raise NotFound("No such calendar.")
-    epoch, calendar, version, counter = rows[0][:4]
-    rules = calendar_rules(calendar, counter)
-    appointments = [from_row(row[4:]) for row in rows if row[4] is not None]
-    seen = [a for a in appointments if a.start < within.end and within.start < a.end]
-    return Snapshot(rules, epoch, version, seen, open_intervals(rules, within))
-
-
-def open_intervals(rules: CalendarRules, within: Interval) -> list[Interval]:
-    """When a calendar is open, for any visit, clipped to `within`."""
-    first = within.start - within.start % DAY_S
-    found = (w.during for day in range(first, within.end, DAY_S) for w in windows_around(rules, day))
-    return merge(clip(found, within))
-
-
-def changes(uid: UUID | None, *, since: int, limit: int, clinic: str) -> tuple[UUID, int, list[dict[str, Any]]]:
-    """(epoch, version, the events after `since` in order) of a calendar of this clinic. Raises NotFound, VersionGone."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT s.epoch, c.version, o.version, o.type, o.at, o.data
-            FROM engine_calendar c CROSS JOIN engine_stream s JOIN engine_clinic k ON k.id = c.clinic_id AND k.slug = %s
-            LEFT JOIN engine_outboxevent o ON o.calendar_id = c.id AND o.version > %s
-            WHERE c.uid = %s ORDER BY o.version LIMIT %s
-            """,
-            [clinic, since, uid, min(limit, _CHANGES_LIMIT)],
-        )
-        rows = cursor.fetchall()
-    if not rows:
-        raise NotFound("No such calendar.")
-    epoch, version = rows[0][:2]
-    known = [row[2:] for row in rows if row[2] is not None]
-    if since > version or (since < version and (not known or known[0][0] != since + 1)):
-        raise VersionGone()
-    return epoch, version, [outbox.frame(uid, number, event, at=at, data=data) for number, event, at, data in known]
-
-
 # --- appointments -------------------------------------------------------------------------------------------------------
 
 
@@ -391,7 +308,7 @@ def managed(appointment_id: UUID) -> Managed:
     return Managed(
         appointment=a,
         changed_at=int(datetime.fromisoformat(row[0]).timestamp()),
-        visit_type=visit_type_rules(a.visit_type, models.VisitType.objects.values_list("revision", flat=True).get(id=a.visit_type)),
+        visit_type=visit_type(a.visit_type),
         calendar=calendar_rules(a.calendar, calendar.rules),
         clinic=calendar.clinic,
         location=place,

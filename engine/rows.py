@@ -104,7 +104,7 @@ class SeenAppointment:
     replay: Done | None = None
 
 
-_OFFER = """
+OFFER = """
 SELECT floor(extract(epoch FROM clock_timestamp()))::bigint, v.revision, k.fingerprint, k.result, c.id, c.version, c.rules,
        l.unit, extract(epoch FROM lower(l.during))::bigint, extract(epoch FROM upper(l.during))::bigint,
        a.id, a.expires_at <= clock_timestamp()
@@ -120,7 +120,7 @@ WHERE c.id = ANY(%s)
 
 def read_offer(transaction: Transaction, offer: Offer, once: Once | None, *, leaving: UUID | None = None) -> SeenOffer:
     scope, key = (once.scope, once.key) if once else (None, None)
-    rows = transaction.ask(Statement(_OFFER, (offer.visit_type, scope, key, offer.start, offer.end, list(offer.calendars))))
+    rows = transaction.ask(Statement(OFFER, (offer.visit_type, scope, key, offer.start, offer.end, list(offer.calendars))))
     if len({row[4] for row in rows}) != len(set(offer.calendars)):
         raise NotFound()
     now, revision, fingerprint, result = rows[0][:4]
@@ -130,7 +130,7 @@ def read_offer(transaction: Transaction, offer: Offer, once: Once | None, *, lea
         raise Overdue(overdue)
     taken: dict[int, list[Taken]] = {calendar: [] for calendar in offer.calendars}
     for row in others:
-        taken[row[4]].append(Taken(row[7], Interval(row[8], row[9])))
+        taken[row[4]].append(Taken(row[7], Interval(row[8], row[9]), row[10]))
     counters = {row[4]: row[6] for row in rows}
     return SeenOffer(
         now=now,
@@ -147,6 +147,7 @@ COLUMNS = (
     *("id", "clinic_id", "visit_type_id", "calendar_id", "calendars", "status"),
     *("extract(epoch FROM starts)::bigint", "extract(epoch FROM ends)::bigint", "modality", "state"),
     *("extract(epoch FROM expires_at)::bigint", "extended", "patient_id", "version", "extract(epoch FROM created_at)::bigint"),
+    "stages::text",
 )
 """What `from_row` takes, from the appointments table; alias it `a` where names could clash."""
 _APPOINTMENT = f"""
@@ -188,6 +189,7 @@ def read_appointment(transaction: Transaction, appointment_id: UUID, *, actor: A
 def from_row(columns: Sequence[Any]) -> Appointment:
     """An appointment from the columns of `COLUMNS`."""
     id_, clinic, visit_type, calendar, calendars, status, *rest = columns
+    rest[-1] = json.loads(rest[-1])
     return Appointment(id_, clinic, visit_type, calendar, tuple(calendars), Status(status), *rest)
 
 
@@ -203,7 +205,7 @@ def rules_of(calendar: int, seen: SeenAppointment) -> CalendarRules:
 # --- writing -----------------------------------------------------------------------------------------------------------
 
 
-def insert(appointment: Appointment, patient: Patient | None, entry: dict[str, str]) -> Statement:
+def insert(appointment: Appointment, patient: Patient | None, entry: dict[str, Any]) -> Statement:
     a = appointment
     return Statement(
         "INSERT INTO engine_appointment (id, clinic_id, visit_type_id, calendar_id, calendars, status, starts, ends, modality,"
@@ -228,16 +230,16 @@ NOTHING = b""
 """Instead of an envelope: what was kept goes."""
 
 
-def update(appointment: Appointment, entry: dict[str, str], sealed: bytes | None = None) -> Statement:
+def update(appointment: Appointment, entry: dict[str, Any], sealed: bytes | None = None) -> Statement:
     a = appointment
     return Statement(
         "UPDATE engine_appointment SET calendar_id = %s, calendars = %s, status = %s, starts = %s, ends = %s, modality = %s,"
-        " state = %s, expires_at = %s, extended = %s, patient_id = %s,"
+        " state = %s, expires_at = %s, extended = %s, patient_id = %s, stages = %s,"
         " patient_details = nullif(coalesce(%s, patient_details), ''::bytea), version = %s,"
         " history = history || %s::jsonb WHERE id = %s",
         (
             *(a.calendar, list(a.calendars), a.status.value, at(a.start), at(a.end), a.modality, a.state, at(a.expires_at)),
-            *(a.extended, a.patient_id, sealed, a.version, json.dumps([entry]), a.id),
+            *(a.extended, a.patient_id, json.dumps(a.stages), sealed, a.version, json.dumps([entry]), a.id),
         ),
     )
 
@@ -258,15 +260,28 @@ def record(
     return outbox.record(versions, event, data, appointment=appointment.id)
 
 
-def audited(actor: Actor, appointment: Appointment, event: Event, *, clinic: str) -> Statement:
-    """The audit log's entry on a write, by the name of its fact. `clinic` is the slug of the appointment's clinic."""
+def audited(actor: Actor, appointment: Appointment, event: Event, *, clinic: str, waived: Sequence[str] = ()) -> Statement:
+    """The audit log's entry on a write, by the name of its fact. `clinic` is the slug of the appointment's clinic.
+
+    What was waived is told by its codes; the reason that somebody typed stays in the appointment's history.
+    """
     by = actor.origin or audit.origin(None, actor.subject)
     object_, patient = f"appointment:{appointment.id}", appointment.patient_id or ""
-    return Statement(audit.INSERT, audit.values(by._replace(clinic=clinic), event.value, object=object_, patient=patient))
+    details = {"waived": list(waived)} if waived else None
+    values = audit.values(by._replace(clinic=clinic), event.value, object=object_, patient=patient, details=details)
+    return Statement(audit.INSERT, values)
+
+
+def noted(actor: Actor, action: str, *, object: str, details: dict[str, Any]) -> Statement:  # noqa: A002 - the log's own word
+    """The audit log's entry on a write to what a clinic is made of; names of what changed, no values."""
+    by = actor.origin or audit.origin(None, actor.subject, clinic=actor.clinic or "")
+    return Statement(audit.INSERT, audit.values(by, action, object=object, details=details))
 
 
 def remember(once: Once | None, appointment: Appointment, now: int) -> list[Statement]:
-    return keep(once, [getattr(appointment, name) for name in _FIELDS], now)
+    *rest, stages = (getattr(appointment, name) for name in _FIELDS)
+    # Without stages as it was before there were any: during an update the code before reads this too.
+    return keep(once, [*rest, json.dumps(stages)] if stages else rest, now)
 
 
 def keep(once: Once | None, result: list[Any], now: int) -> list[Statement]:
@@ -290,10 +305,11 @@ def kept(once: Once, fingerprint: bytes, result: Any) -> list[Any]:
 
 def as_replay(once: Once, fingerprint: bytes, result: Any) -> Done:
     id_, *rest = kept(once, fingerprint, result)
-    return Done(from_row([UUID(id_), *rest]), replayed=True)
+    none = ["{}"] * (len(_FIELDS) - 1 - len(rest))
+    return Done(from_row([UUID(id_), *rest, *none]), replayed=True)
 
 
-def entry(event: Event, now: int, actor: Actor) -> dict[str, str]:
+def entry(event: Event, now: int, actor: Actor) -> dict[str, Any]:
     return {"event": event.value, "at": outbox.rfc3339(now), "by": actor.subject}
 
 

@@ -127,6 +127,21 @@ def public_holidays(region: str) -> Container[date]:
         return frozenset()
 
 
+@lru_cache(maxsize=1)
+def regions() -> tuple[str, ...]:
+    """All regions of `public_holidays`: countries, and each with its parts ("US", "US-AK", …)."""
+    known = holidays.list_supported_countries()
+    return tuple(name for country in sorted(known) for name in (country, *(f"{country}-{part}" for part in sorted(known[country]))))
+
+
+def named_holidays(region: str, year: int) -> list[tuple[date, str]]:
+    """The public holidays of a region in a year, each with its name; none for the empty region."""
+    country, _, subdivision = region.partition("-")
+    if not country:
+        return []
+    return sorted(holidays.country_holidays(country, subdiv=subdivision or None, years=year, expand=False).items())
+
+
 def _load_calendar(calendar: int, counter: int) -> CalendarRules:
     row = models.Calendar.objects.select_related("clinic", "location").get(id=calendar)
     hours = models.OpeningHours.objects.filter(calendar_id=calendar).order_by("id")

@@ -57,7 +57,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
-DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = 640 * 1024
+"""A calendar file of 512 KiB as JSON."""
+LONG_BODIES = "/imports"
+"""Where that is allowed; all other addresses take 64 KiB."""
 LOGGING = logs.config()
 
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "DIRS": [Path(__file__).parent / "ui" / "templates"]}]

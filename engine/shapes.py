@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from apps.kernel.shapes import (
-    LONGEST_PAGE,
     Answer,
     BirthDate,
     Closed,
@@ -23,7 +22,6 @@ from apps.kernel.shapes import (
     Query,
     Second,
     State,
-    Time,
     Token,
     Zone,
 )
@@ -68,6 +66,7 @@ Envelope = Annotated[
     # Five parts: header, no encrypted key (ECDH-ES agrees on it), nonce of 12 bytes, what is sealed, tag of 16.
     Field(max_length=LARGEST_ENVELOPE, pattern=rf"^{_PART}+\.\.{_PART}{{16}}\.{_PART}+\.{_PART}{{22}}$"),
 ]
+Minutes = Annotated[int, Field(ge=1, le=1439)]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2}$", description="ISO 639-1, two letters")]
 Answers = Annotated[dict[Line, Annotated[str, Field(max_length=2000)]], Field(max_length=30)]
 
@@ -106,14 +105,66 @@ class ConfirmIn(Closed):
     answers: Answers | None = None
 
 
-class AppointmentIn(SlotChoice):
+class OverrideIn(Closed):
+    """Why it has to be then, in words; they stay in the appointment's history."""
+
+    reason: Annotated[Name, Field(min_length=3)]
+
+
+class StaffTime(Closed):
+    """What staff may add to a time that they name: a length of their own, and that nothing counts but an overlap."""
+
+    duration_minutes: Minutes | None = None
+    override: OverrideIn | None = None
+
+
+class AppointmentIn(SlotChoice, StaffTime):
     patient: PatientIn
     state: State = ""
     answers: Answers | None = None
 
+    @model_validator(mode="after")
+    def lengths(self) -> "AppointmentIn":
+        if self.slot is not None and (self.duration_minutes is not None or self.override is not None):
+            raise ValueError("a slot has its own length and is offered: name a time instead")
+        if self.end is not None and self.duration_minutes is not None:
+            raise ValueError("give end or duration_minutes")
+        return self
+
 
 class RescheduleIn(Closed):
     slot: Token
+
+
+class StaffRescheduleIn(StaffTime):
+    """A slot by its token from a search; or a calendar and a start, of the same visit type."""
+
+    slot: Token | None = None
+    calendar: Identifier | None = None
+    start: Second | None = None
+    modality: Line = ""
+
+    @model_validator(mode="after")
+    def one_way(self) -> "StaffRescheduleIn":
+        named = (self.calendar, self.start)
+        if (self.slot is not None) == any(value is not None for value in named):
+            raise ValueError("give either slot, or calendar and start")
+        if self.slot is None and None in named:
+            raise ValueError("calendar and start are both needed when slot is not given")
+        if self.slot is not None and (self.duration_minutes is not None or self.override is not None or self.modality):
+            raise ValueError("a slot has its own length and is offered: name a time instead")
+        return self
+
+
+class ConflictsIn(Closed):
+    visit_type: Identifier
+    calendar: Identifier
+    start: Second
+    duration_minutes: Minutes | None = None
+    modality: Line = ""
+    state: State = ""
+    appointment: Identifier | None = None
+    """The one that is to be moved there: it is not in its own way."""
 
 
 class MoveIn(Closed):
@@ -123,34 +174,6 @@ class MoveIn(Closed):
 class CancelIn(Closed):
     reason: Line = ""
     by: Literal["patient", "clinic"]
-
-
-class HoursIn(Closed):
-    weekday: Annotated[int, Field(ge=0, le=6, description="Monday is 0")]
-    opens: Time
-    closes: Time
-    valid_from: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
-    valid_until: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
-
-
-class WeekIn(Closed):
-    """The whole week; what is not in it is closed. `closes` at or before `opens` means the next day."""
-
-    hours: Annotated[list[HoursIn], Field(max_length=200)]
-
-
-class ExceptionIn(Closed):
-    start: Second
-    end: Second
-    open: bool
-    capacity: Annotated[int, Field(ge=1, le=1000)] = 1
-    visit_type: Identifier | None = None
-
-    @model_validator(mode="after")
-    def in_order(self) -> "ExceptionIn":
-        if self.end <= self.start:
-            raise ValueError("end must be after start")
-        return self
 
 
 # --- queries ------------------------------------------------------------------------------------------------------------
@@ -182,18 +205,6 @@ class FirstQuery(Query):
         if self.visit_type is None and not self.specialty:
             raise ValueError("give visit_type or specialty")
         return self
-
-
-class RangeQuery(Query):
-    from_: Annotated[Instant | None, Field(alias="from")] = None
-    to: Instant | None = None
-
-
-class ChangesQuery(Query):
-    since: Annotated[int, Field(ge=0, le=2**62)]
-    limit: Limit = LONGEST_PAGE
-    # The edge takes such a request to the push process; whoever comes here past it is answered at once.
-    wait: Annotated[int | None, Field(ge=1, le=25, description="seconds to wait for the first change")] = None
 
 
 class AppointmentsQuery(Query):
@@ -264,6 +275,10 @@ class HistoryEntry(Answer):
     at: datetime
     by: str
     reason: str | None = None
+    override: str | None = None
+    waived: list[str] | None = None
+    was: str | None = None
+    """The status that was taken back."""
     from_: Annotated[datetime | None, Field(alias="from")] = None
 
 
@@ -281,9 +296,29 @@ class AppointmentOut(Answer):
     state: str
     version: int
     created_at: datetime
+    stages: dict[str, datetime]
+    """When the visit's steps were taken, those that were: arrived, roomed, started, completed."""
+    join_url: str | None = None
+    """The practitioner's video room, in snapshots, when the visit is one by video."""
     expires_at: datetime | None = None
     history: list[HistoryEntry] | None = None
     manage_url: str | None = None
+
+
+class ConflictOut(Answer):
+    """What stands against a time; `start` and `end` are whose time it is in, `appointment` who has it."""
+
+    code: str
+    reason: Literal["past", "notice", "horizon", "closed", "grid", "duration", "room", "taken", "buffer", "licence"]
+    calendar: str
+    start: datetime | None = None
+    end: datetime | None = None
+    appointment: str | None = None
+    overridable: bool
+
+
+class ConflictsOut(Answer):
+    conflicts: list[ConflictOut]
 
 
 class AppointmentsOut(Answer):
@@ -291,48 +326,13 @@ class AppointmentsOut(Answer):
     next: str | None
 
 
-class IntervalOut(Answer):
-    start: datetime
-    end: datetime
-
-
-class SnapshotHold(IntervalOut):
-    id: str
-    status: Literal["held"]
-    visit_type: str
-    calendars: list[str]
-    expires_at: datetime
-
-
-class SnapshotOut(Answer):
-    epoch: str
-    version: int
-    calendar: str
-    zone: str
-    appointments: list[AppointmentOut]
-    holds: list[SnapshotHold]
-    open: list[IntervalOut]
-
-
-class EventOut(Answer):
-    type: Literal["event"]
-    calendar: str
-    version: int
-    event: str
-    at: datetime
-    data: dict[str, Any]
-
-
-class ChangesOut(Answer):
-    epoch: str
-    version: int
-    events: list[EventOut]
-
-
 class VisitTypeOut(Answer):
     id: str
     name: str
     duration_minutes: int | None
+    before_minutes: int
+    after_minutes: int
+    step_minutes: int
     modalities: list[str]
     needs: list[str]
     calendars: list[str]
@@ -393,16 +393,3 @@ class ManagedOut(Answer):
     visit_type: NamedOut
     calendar: NamedOut
     location: LocationOut | None
-
-
-class ExceptionOut(Answer):
-    id: str
-    start: datetime
-    end: datetime
-    open: bool
-    capacity: int
-    version: int
-
-
-class VersionOut(Answer):
-    version: int

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
-from engine import answers, queries
-from engine.errors import SlotTaken
+from apps.kernel.problems import ValidationFailed
+from engine import answers, naming, queries
+from engine.errors import NotLicensedInState, OutsideOpeningHours, SlotTaken
+from engine.naming import Named
 from engine.offers import Offer
 from engine.rows import Done
 
@@ -13,13 +15,30 @@ def taken(offer: Offer, take: Callable[[Offer], Done]) -> tuple[Done, Offer]:
     try:
         return take(offer), offer
     except SlotTaken as gone:
-        other = queries.elsewhere(offer) if len(offer.calendars) > 1 else None
+        other = queries.elsewhere(offer) if len(offer.calendars) > 1 and not offer.special else None
         if other is None:
             raise with_alternatives(gone, offer) from None
     try:
         return take(other), other
     except SlotTaken as gone:
         raise with_alternatives(gone, offer) from None
+
+
+def taken_as_named(named: Named, take: Callable[[Offer], Done], *, state: str) -> Done:
+    """Takes a time that staff named. Raises what `take` raises; a refusal says what stands against it, and what else is free."""
+    offer = naming.offer(named)
+    try:
+        try:
+            return taken(offer, take)[0]
+        except SlotTaken:
+            other = naming.offer(named)
+            if other.calendars == offer.calendars:
+                raise
+            return taken(other, take)[0]
+    except (SlotTaken, OutsideOpeningHours, NotLicensedInState, ValidationFailed) as refused:
+        against = [answers.conflict(one) for one in naming.conflicts(named, state=state)]
+        refused.beside = {"conflicts": against, "alternatives": answers.slots(queries.alternatives(offer), "UTC")}
+        raise
 
 
 def with_alternatives(gone: SlotTaken, offer: Offer) -> SlotTaken:

@@ -118,6 +118,17 @@ CHECKS = (
         """,
     ),
     Check(
+        "stages_fit_status",
+        "a visit's steps are such as lead to its status",
+        """
+        SELECT id::text FROM engine_appointment
+        WHERE stages <> '{}' AND (status NOT IN ('arrived', 'in_progress', 'completed', 'cancelled')
+              OR stages ? 'roomed' AND NOT stages ? 'arrived'
+              OR stages ? 'started' AND status NOT IN ('in_progress', 'completed')
+              OR stages ? 'completed' AND status <> 'completed')
+        """,
+    ),
+    Check(
         "patient_details_sealed",
         "what patients told us is sealed",
         # Rows from before envelopes begin with \x01: sealed too, with a key that the engine does not have any more.

@@ -20,6 +20,7 @@ _QUESTIONS = {
         JOIN engine_visittype v ON v.id = a.visit_type_id JOIN engine_clinic k ON k.id = a.clinic_id
         WHERE k.slug = %s AND l.during <> tstzrange(a.starts - make_interval(mins => v.before),
                                                     a.ends + make_interval(mins => v.after))
+        AND NOT jsonb_path_exists(a.history, '$[*].waived')
     """,
     "a calendar's versions are not 1, 2, 3, … up to its own": """
         SELECT c.id, c.version, array_agg(o.version ORDER BY o.version) FROM engine_calendar c

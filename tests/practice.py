@@ -87,12 +87,20 @@ def open_around_the_clock(calendar: models.Calendar) -> None:
 
 @pytest.fixture
 def token() -> Callable[..., str]:
-    """token(clinic, role="front_desk", seconds=300, second_factor=True, subject="test:<role>") -> a bearer token."""
+    """token(clinic, role="front_desk", seconds=300, second_factor=True, subject="test:<role>", calendar="") -> a bearer token."""
 
-    def make(clinic: str, *, role: str = "front_desk", seconds: int = 300, second_factor: bool = True, subject: str = "") -> str:
+    def make(
+        clinic: str,
+        *,
+        role: str = "front_desk",
+        seconds: int = 300,
+        second_factor: bool = True,
+        subject: str = "",
+        calendar: str = "",
+    ) -> str:
         key = Path(os.environ["TOKEN_SIGNING_KEY_FILE"])
         who = subject or f"test:{role}"
-        return sign(key, subject=who, clinic=clinic, role=role, seconds=seconds, second_factor=second_factor)
+        return sign(key, subject=who, clinic=clinic, role=role, seconds=seconds, second_factor=second_factor, calendar=calendar)
 
     return make
 

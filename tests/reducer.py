@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import Any
 
 GONE = ("cancelled", "expired")
-FIELDS = ("id", "start", "end", "status", "visit_type", "calendars", "expires_at")
+FIELDS = ("id", "start", "end", "status", "visit_type", "calendars", "modality", "expires_at", "stages")
 """What an event says of an appointment. A snapshot may say more of it, never less."""
 
 
@@ -52,7 +52,8 @@ def _apply(screen: Screen, event: dict[str, Any], fresh_open: Callable[[], list[
 
 
 def _seen(visit: dict[str, Any]) -> dict[str, Any]:
-    seen = {name: visit[name] for name in FIELDS if name in visit}
+    # An event does not speak of stages before there is one.
+    seen = {name: visit[name] for name in FIELDS if visit.get(name)}
     # The calendars are a set; what comes first is not told by an event.
     return seen | {"calendars": sorted(visit["calendars"])} if "calendars" in visit else seen
 

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import time
 from types import ModuleType
 from uuid import UUID
@@ -97,6 +97,18 @@ def _book(practice: Practice, calendars: tuple[str, ...]) -> Act:
     return lambda: bookings.book(_offer(practice, calendars), patient=ZOE, state="", actor=DESK)
 
 
+def _book_named(practice: Practice, calendars: tuple[str, ...]) -> Act:
+    named = replace(_offer(practice, calendars), custom=True)
+    return lambda: bookings.book(replace(named, end=named.end + 300), patient=ZOE, state="", actor=DESK)
+
+
+def _book_over(practice: Practice, calendars: tuple[str, ...]) -> Act:
+    for name in calendars:
+        openings.set_hours(getattr(practice, name).id, NOON, actor=DESK)
+    wanted = replace(_offer(practice, calendars), override="Walked in")
+    return lambda: bookings.book(wanted, patient=ZOE, state="", actor=DESK)
+
+
 def _confirm(practice: Practice, calendars: tuple[str, ...]) -> Act:
     held = _held(practice, calendars)
     return lambda: bookings.confirm(held.id, patient=ZOE, state="", actor=DESK)
@@ -142,9 +154,24 @@ def _move(name: str, *before: str) -> Prepare:
     return prepare
 
 
+def _revert(*before: str) -> Prepare:
+    def prepare(practice: Practice, calendars: tuple[str, ...]) -> Act:
+        visit = _after(practice, calendars, *before)
+        return lambda: bookings.revert(visit, actor=DESK)
+
+    return prepare
+
+
 def _reschedule(practice: Practice, old: tuple[str, ...], new: tuple[str, ...], *, hour: int) -> Act:
     visit = _booked(practice, old)
     return lambda: bookings.reschedule(visit, _offer(practice, new, hour=hour), by="clinic", actor=DESK)
+
+
+def _resize(practice: Practice) -> Act:
+    visit = _booked(practice, ("doctor",))
+    longer = replace(_offer(practice, ("doctor",)), custom=True)
+    wanted = replace(longer, end=longer.end + 900)
+    return lambda: bookings.reschedule(visit, wanted, by="clinic", actor=DESK)
 
 
 def _exception(*, open_: bool) -> OpeningException:
@@ -153,20 +180,20 @@ def _exception(*, open_: bool) -> OpeningException:
 
 def _set_hours(practice: Practice) -> Act:
     _booked(practice, ("doctor",))
-    return lambda: openings.set_hours(practice.doctor.id, NOON)
+    return lambda: openings.set_hours(practice.doctor.id, NOON, actor=DESK)
 
 
 def _add(*, open_: bool) -> Callable[[Practice], Act]:
     def prepare(practice: Practice) -> Act:
-        openings.set_hours(practice.doctor.id, NOON)
-        return lambda: openings.add_exception(practice.doctor.id, _exception(open_=open_))
+        openings.set_hours(practice.doctor.id, NOON, actor=DESK)
+        return lambda: openings.add_exception(practice.doctor.id, _exception(open_=open_), actor=DESK)
 
     return prepare
 
 
 def _remove_exception(practice: Practice) -> Act:
-    added = openings.add_exception(practice.doctor.id, _exception(open_=False))
-    return lambda: openings.remove_exception(practice.doctor.id, added.uid)
+    added = openings.add_exception(practice.doctor.id, _exception(open_=False), actor=DESK)
+    return lambda: openings.remove_exception(practice.doctor.id, added.uid, actor=DESK)
 
 
 # --- the table ------------------------------------------------------------------------------------------------------------
@@ -176,6 +203,8 @@ def _bookings() -> Iterator[Write]:
     rows: list[tuple[str, str, Prepare]] = [
         ("hold", "", _hold),
         ("book", "", _book),
+        ("book", "as long as staff say, ", _book_named),
+        ("book", "over closed hours, ", _book_over),
         ("confirm", "", _confirm),
         ("extend", "", _extend),
         ("release", "", _release),
@@ -187,6 +216,12 @@ def _bookings() -> Iterator[Write]:
         ("move", "start, ", _move("start", "arrive")),
         ("move", "complete, ", _move("complete", "arrive", "start")),
         ("move", "no-show, ", _move("no-show")),
+        ("move", "late arrival, ", _move("arrive", "no-show")),
+        ("move", "room, ", _move("room", "arrive")),
+        ("revert", "arrived, ", _revert("arrive")),
+        ("revert", "roomed, ", _revert("arrive", "room")),
+        ("revert", "started, ", _revert("arrive", "room", "start")),
+        ("revert", "no-show, ", _revert("no-show")),
     ]
     for function, case, prepare in rows:
         for calendars in (("doctor",), ("doctor", "room")):
@@ -207,6 +242,7 @@ WRITES = (
     _moved("to another hour", ("doctor",), ("doctor",), hour=10),
     _moved("to another calendar", ("doctor",), ("nurse",), hour=9),
     _moved("to another practitioner in the same room", ("doctor", "room"), ("nurse", "room"), hour=9),
+    Write(bookings, "reschedule", "to last longer", ("doctor",), _resize),
     Write(openings, "set_hours", "over a booked visit", ("doctor",), _set_hours),
     Write(openings, "add_exception", "open", ("doctor",), _add(open_=True)),
     Write(openings, "add_exception", "closed", ("doctor",), _add(open_=False)),

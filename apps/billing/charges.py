@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from apps.billing import rules
 from apps.billing.errors import ChargeNotBillable
-from apps.billing.models import AppointmentPatient, Charge, Invoice, PatientMerge, Policy, Price
+from apps.billing.models import AppointmentPatient, Attendance, Charge, Invoice, PatientMerge, Policy, Price
 from apps.billing.rules import Reason
 from apps.billing.shapes import ChargePriceIn
 from apps.kernel.problems import NotFound
@@ -63,11 +63,21 @@ def cancelled(visit: Visit, *, at: datetime, by: str) -> None:
         _fee(visit, Reason.LATE_CANCEL, fee, policy.currency)
 
 
-def missed(visit: Visit) -> None:
-    """The patient did not come."""
+def missed(visit: Visit, *, at: datetime) -> None:
+    """The patient did not come, as of `at`."""
     policy = policy_at(visit.clinic, visit.starts)
-    if policy is not None and policy.no_show_fee:
+    if _is_news(visit.appointment, came=False, at=at) and policy is not None and policy.no_show_fee:
         _fee(visit, Reason.NO_SHOW, policy.no_show_fee, policy.currency)
+
+
+def came(appointment: UUID, *, at: datetime) -> None:
+    """The patient did come, or is expected again, as of `at`: nothing is owed for having missed the visit, unless it is billed."""
+    if not _is_news(appointment, came=True, at=at):
+        return
+    fee = Charge.objects.filter(appointment=appointment, reason=Reason.NO_SHOW, invoice=None, waived_at=None)
+    # What stands on an invoice that was voided must stay; waived, it is billed no more.
+    fee.exclude(invoiceline=None).update(waived_at=datetime.now(UTC))
+    fee.filter(invoiceline=None).delete()
 
 
 def linked(appointment: UUID, patient: str) -> None:
@@ -134,6 +144,15 @@ def _open(charge_id: UUID, clinic: str) -> Charge:
     if charge.invoice_id is not None or charge.waived_at is not None:
         raise ChargeNotBillable("It is billed or waived already.", charge=charge.id)
     return charge
+
+
+def _is_news(appointment: UUID, *, came: bool, at: datetime) -> bool:
+    known, new = Attendance.objects.select_for_update().get_or_create(appointment=appointment, defaults={"came": came, "as_of": at})
+    if not new and at <= known.as_of:
+        return False
+    known.came, known.as_of = came, at
+    known.save()
+    return True
 
 
 def _fees(policy: Policy | None) -> rules.Fees | None:

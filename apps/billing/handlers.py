@@ -19,7 +19,13 @@ def cancelled(event: Event) -> None:
 
 
 def missed(event: Event) -> None:
-    charges.missed(Visit.of(event.data))
+    at: datetime = event.time
+    charges.missed(Visit.of(event.data), at=at)
+
+
+def came(event: Event) -> None:
+    at: datetime = event.time
+    charges.came(UUID(event.data["appointment"]), at=at)
 
 
 def linked(event: Event) -> None:
@@ -38,6 +44,9 @@ HANDLERS: Handlers = {
     ("engine", "appointment.completed.v1"): completed,
     ("engine", "appointment.cancelled.v1"): cancelled,
     ("engine", "appointment.no_show.v1"): missed,
+    # Late, or called missing by mistake.
+    ("engine", "appointment.arrived.v1"): came,
+    ("engine", "appointment.reverted.v1"): came,
     ("records", "patient.linked.v1"): linked,
     ("records", "patient.merged.v1"): merged,
     ("records", "patient.unmerged.v1"): unmerged,

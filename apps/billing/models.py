@@ -167,6 +167,14 @@ class Charge(models.Model):
         ]
 
 
+class Attendance(models.Model):
+    """The newest fact about whether a patient came, for appointments of which it was ever said that they did not, or did."""
+
+    appointment = models.UUIDField(primary_key=True)
+    came = models.BooleanField()
+    as_of = models.DateTimeField()
+
+
 class InvoiceLine(models.Model):
     """A charge as it was billed."""
 

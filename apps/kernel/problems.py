@@ -25,6 +25,8 @@ class Problem(Exception):
         self.detail = detail or self.title
         self.param = param
         self.retry_after = retry_after
+        self.beside: dict[str, Any] = {}
+        """Members that the door adds for who asked."""
 
     def fields(self) -> dict[str, Any]:
         """Code-specific members of the answer."""
@@ -35,7 +37,7 @@ class Problem(Exception):
         return {}
 
     def body(self) -> dict[str, Any]:
-        members = {"param": self.param, "retry_after": self.retry_after, **self.fields()}
+        members = {"param": self.param, "retry_after": self.retry_after, **self.fields(), **self.beside}
         return {
             "type": TYPE_BASE + self.code.replace("_", "-"),
             "title": self.title,
@@ -113,6 +115,12 @@ class VersionGone(Problem):
     """The changes since that version are no longer, or not yet, known. Take a fresh snapshot."""
 
     code, status, title = "version_gone", 410, "These changes are no longer kept"
+
+
+class VersionConflict(Problem):
+    """Somebody else changed it since you read it. Read it again, then decide."""
+
+    code, status, title = "version_conflict", 409, "It has changed since you read it"
 
 
 class PayloadTooLarge(Problem):

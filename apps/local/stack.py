@@ -72,7 +72,7 @@ def _outside_parties(*, billing: int) -> Outside:
     return Outside(
         processes=(
             Process("mailbox", command=mailbox, url=f"http://127.0.0.1:{page}"),
-            Process("cards", command=(*provider, "--webhook", webhook, "--secret", secret, "--key", key)),
+            Process("cards", command=(*provider, "--webhook", webhook, f"--secret={secret}", f"--key={key}")),
         ),
         ports={"mailbox": page},
         variables={

@@ -13,10 +13,11 @@ from apps.kernel.api import PROBLEMS, Api, as_json
 from apps.kernel.callers import allowed
 from apps.kernel.ids import as_id
 from apps.kernel.once import once
-from apps.kernel.problems import NotFound, ValidationFailed
+from apps.kernel.problems import NotFound, Unavailable, ValidationFailed
+from apps.kernel.services import ServiceDown
 from apps.kernel.shapes import ProblemOut, in_zone
 from apps.kernel.tokens import Claims
-from apps.notifications import messages, policies, queries, shapes
+from apps.notifications import clinics, letters, messages, policies, queries, shapes
 from apps.notifications.models import Message
 from apps.notifications.permissions import PERMISSIONS
 
@@ -46,6 +47,17 @@ def set_policy(request: HttpRequest, body: shapes.PolicyIn) -> HttpResponse:
         messages.replan(claims.clinic, now=_now())
         audit.record(request, claims, "policy.changed", object=f"policy:{claims.clinic}")
     return as_json(_policy(kept))
+
+
+@api.get("/texts", response={200: shapes.TextsOut, PROBLEMS: ProblemOut}, tags=["policy"])
+def sample_texts(request: HttpRequest) -> HttpResponse:
+    """What patients read, in every language, with a name and a time in it that are made up."""
+    claims = allowed(request, PERMISSIONS, "policy.read")
+    try:
+        clinic = clinics.profile(claims.clinic)
+    except ServiceDown:
+        raise Unavailable(retry_after=5) from None
+    return as_json({"items": letters.samples(clinic, int(_now().timestamp()) // 3600 * 3600)})
 
 
 @api.get("/messages", response={200: shapes.MessagesOut, PROBLEMS: ProblemOut}, tags=["messages"])

@@ -32,7 +32,7 @@ def patient_shredded(event: Event) -> None:
     optouts.forget(str(event.data["patient"]))
 
 
-_CHANGES = ("booked", "rescheduled", "cancelled", "arrived", "started", "completed", "no_show")
+_CHANGES = ("booked", "rescheduled", "cancelled", "arrived", "roomed", "started", "completed", "no_show", "reverted")
 
 HANDLERS: Mapping[tuple[str, str], Callable[[Event], None]] = {
     **{("engine", f"appointment.{change}.v1"): visit_changed for change in _CHANGES},

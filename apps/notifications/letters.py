@@ -12,6 +12,7 @@ from apps.notifications.contacts import Contact
 from apps.notifications.models import Message, Visit
 
 _METHODS = {"confirmation": "REQUEST", "moved": "REQUEST", "cancelled": "CANCEL"}
+_DAY_S = 24 * 3600
 _OPTIONAL = ("reminder", "waitlist_offer")
 _WHERE = {
     "en": {"in_person": "In person: {place}.", "video": "By video.", "phone": "By phone."},
@@ -39,6 +40,29 @@ def email(case: Case, *, now: int) -> tuple[texts.Email, str, bytes]:
 
 def sms(case: Case) -> str:
     return texts.sms(case.message.kind, _language(case), _facts(case))
+
+
+def samples(clinic: Profile, now: int) -> list[dict[str, str]]:
+    """Every text in every language, as a patient who does not exist would read it: a visit of tomorrow."""
+    return [_sample(clinic, kind, language, now + _DAY_S) for language in texts.LANGUAGES for kind in texts.KINDS]
+
+
+def _sample(clinic: Profile, kind: str, language: str, starts: int) -> dict[str, str]:
+    facts = texts.Facts(
+        name="Alex Rivera",
+        clinic=clinic.name,
+        when=texts.when(starts, clinic.zone, language),
+        where=_WHERE[language]["in_person"].format(place=next(filter(None, clinic.places.values()), "…")),
+        link=f"{settings.ENV.public_url}/manage/…",
+    )
+    said = texts.email(kind, language, facts)
+    return {
+        "kind": kind,
+        "language": language,
+        "subject": said.subject,
+        "body": said.text.strip().replace("\n\n", "\n"),
+        "sms": texts.sms(kind, language, facts),
+    }
 
 
 def host() -> str:

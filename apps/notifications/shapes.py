@@ -59,6 +59,20 @@ class PolicyOut(Answer):
     reply_to: str
 
 
+class TextOut(Answer):
+    """One message as a patient reads it: by e-mail with one paragraph a line, by SMS in one."""
+
+    kind: str
+    language: str
+    subject: str
+    body: str
+    sms: str
+
+
+class TextsOut(Answer):
+    items: list[TextOut]
+
+
 class MessageOut(Answer):
     """Neither the recipient nor the text: they are not stored."""
 

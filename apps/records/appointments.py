@@ -29,6 +29,8 @@ REFUSED = Counter("records_bookings_without_patient", "Bookings whose patient co
 
 log = logging.getLogger(__name__)
 
+_NOBODY_THERE = ("booked", "no_show")
+
 
 def follow(event: Event) -> None:
     """One fact about an appointment. Raises OperationalError while the key service is away: then everything waits."""
@@ -41,7 +43,9 @@ def follow(event: Event) -> None:
     if visit.as_of is None or event.time >= visit.as_of:
         _take(visit, event)
     if event.type == "appointment.arrived.v1":
-        visit.opened_at = event.time
+        visit.opened_at = max(visit.opened_at or event.time, event.time)
+    if visit.status in _NOBODY_THERE:
+        visit.opened_at = None  # the arrival was taken back
     if event.type == "appointment.completed.v1":
         visit.closed_at = event.time
     try:

@@ -5,10 +5,9 @@ from uuid import UUID
 
 from apps.kernel import events
 from apps.kernel.ids import as_id, new_id
-from apps.kernel.problems import NotFound
+from apps.kernel.problems import NotFound, VersionConflict
 from apps.records import contents
 from apps.records.encryption import Cipher
-from apps.records.errors import VersionConflict
 from apps.records.keys import keyring
 from apps.records.models import Consent, Document, Note, NoteVersion, Patient, Visit
 from apps.records.shapes import AmendIn, ConsentIn, DocumentIn, NoteIn

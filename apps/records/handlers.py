@@ -5,5 +5,5 @@ from apps.records.appointments import follow
 
 HANDLERS: Handlers = {
     ("engine", f"appointment.{fact}.v1"): follow
-    for fact in ("booked", "rescheduled", "cancelled", "arrived", "started", "completed", "no_show")
+    for fact in ("booked", "rescheduled", "cancelled", "arrived", "roomed", "started", "completed", "no_show", "reverted")
 }

@@ -10,9 +10,8 @@ from django.db.models.functions import Now
 
 from apps.kernel import events
 from apps.kernel.ids import as_id, new_id
-from apps.kernel.problems import NotFound, ValidationFailed
+from apps.kernel.problems import NotFound, ValidationFailed, VersionConflict
 from apps.records import patients, queries, search
-from apps.records.errors import VersionConflict
 from apps.records.keys import keyring
 from apps.records.models import Merge, Patient
 from apps.records.shapes import Details

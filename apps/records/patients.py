@@ -7,10 +7,10 @@ from django.db import connection
 
 from apps.kernel import audit, events
 from apps.kernel.ids import new_id
+from apps.kernel.problems import VersionConflict
 from apps.records import queries, search
 from apps.records.blind import Term
 from apps.records.encryption import Cipher
-from apps.records.errors import VersionConflict
 from apps.records.keys import keyring
 from apps.records.matching import LIKELY, Likeness, in_common, index_terms, likeness, same_person, telling
 from apps.records.models import Patient

@@ -24,9 +24,10 @@ class RecordsEnvironment(ServiceEnvironment):
 ENV = read(RecordsEnvironment)
 
 globals().update(common(ENV, name="records", url=ENV.database_url_records, apps=("apps.records.apps.RecordsConfig",)))
-MIDDLEWARE = ["apps.kernel.http.Door", "apps.records.bodies.Bodies"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 7 * 1024 * 1024
-"""A document of 5 MiB in base64. All other addresses take less, see `bodies.py`."""
+"""A document of 5 MiB in base64."""
+LONG_BODIES = "/documents"
+"""Where that is allowed; all other addresses take 64 KiB."""
 HANDLERS = "apps.records.handlers"
 FEED_READERS = ("engine", "billing", "notifications")
 """The services that take over the facts of this one."""

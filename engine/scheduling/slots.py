@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
+from uuid import UUID
 
 from engine.scheduling.hours import Window
 from engine.scheduling.intervals import Interval
@@ -41,10 +42,11 @@ class Slot(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """A live allocation on a calendar: the blocked interval and which of the places it has."""
+    """A live allocation on a calendar: the blocked interval, which of the places it has, and the appointment if that is known."""
 
     unit: int
     during: Interval
+    by: UUID | None = None
 
 
 class Refusal(StrEnum):
@@ -86,18 +88,38 @@ def offered(windows: Iterable[Window], visit: VisitRules, *, now: int, within: I
 
 def check(windows: Sequence[Window], visit: VisitRules, *, now: int, start: int, end: int | None = None) -> Slot | Refusal:
     """The slot that starts at `start`, or why there is none. `windows` must cover `start`; `end`, if given, must be right."""
+    return untimely(visit, now=now, start=start) or fitting(windows, visit, start=start, end=end)
+
+
+def untimely(visit: VisitRules, *, now: int, start: int) -> Refusal | None:
+    """Why it is too early or too late to book this start."""
     if start < now:
         return Refusal.PAST
     if start < now + visit.notice:
         return Refusal.NOTICE
-    if start > now + visit.horizon:
-        return Refusal.HORIZON
-    slot = next(offered(windows, visit, now=now, within=Interval(start, start + 1)), None)
-    if slot is not None:
+    return Refusal.HORIZON if start > now + visit.horizon else None
+
+
+def fitting(windows: Sequence[Window], visit: VisitRules, *, start: int, end: int | None = None) -> Slot | Refusal:
+    """What `check` answers whenever it is asked."""
+    found = [
+        Slot(start, window.during.end if visit.duration is None else start + visit.duration, window.capacity)
+        for window in windows
+        if start in starts(window, visit)
+    ]
+    if found:
+        slot = max(found, key=lambda slot: slot.capacity)
         return slot if end is None or end == slot.end else Refusal.DURATION
     shortest = visit.duration or 1
     fits = any(starts(w, visit) and w.during.start <= start and start + shortest <= w.during.end for w in windows)
     return Refusal.GRID if fits else Refusal.CLOSED
+
+
+def shrunk(visit: Interval, blocked: Interval, taken: Iterable[Taken]) -> Interval:
+    """`blocked`, which is `visit` and what it wants before and after, less what others have there. Nobody may be in `visit`."""
+    around = [t.during for t in taken]
+    start = max([blocked.start, *(other.end for other in around if other.end <= visit.start)])
+    return Interval(start, min([blocked.end, *(other.start for other in around if other.start >= visit.end)]))
 
 
 def free_unit(taken: Iterable[Taken], blocked: Interval, *, capacity: int) -> int | None:

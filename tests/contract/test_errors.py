@@ -8,14 +8,13 @@ import pytest
 from apps.billing import errors as billing
 from apps.kernel import problems
 from apps.kernel.problems import Problem
-from apps.records import errors as records
 from engine import errors as engine
 
 ROOT = Path(__file__).parents[2]
 
 
 def catalogue() -> list[type[Problem]]:
-    found = [kind for module in (problems, engine, records, billing) for kind in vars(module).values() if isinstance(kind, type)]
+    found = [kind for module in (problems, engine, billing) for kind in vars(module).values() if isinstance(kind, type)]
     return sorted({kind for kind in found if issubclass(kind, Problem) and kind is not Problem}, key=lambda kind: kind.code)
 
 

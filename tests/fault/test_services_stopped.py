@@ -45,10 +45,11 @@ class Desk:
 
     def slots(self, visit_type: str) -> list[Json]:
         """One free slot a day, so that no booking is in another's way."""
-        known = self.get("/api/engine/v1/clinics/demo")["visit_types"]
-        wanted = next(one["id"] for one in known if one["name"] == visit_type)
+        clinic = self.get("/api/engine/v1/clinics/demo")
+        wanted = next(one["id"] for one in clinic["visit_types"] if one["name"] == visit_type)
+        query = {"calendar": next(one["id"] for one in clinic["calendars"] if one["name"] == "Dr. Sofia Alvarez")}
         first = datetime.now(UTC) + timedelta(days=3)
-        query = {"from": f"{first:%Y-%m-%dT00:00:00Z}", "to": f"{first + timedelta(days=20):%Y-%m-%dT00:00:00Z}"}
+        query |= {"from": f"{first:%Y-%m-%dT00:00:00Z}", "to": f"{first + timedelta(days=20):%Y-%m-%dT00:00:00Z}"}
         found = self.get("/api/engine/v1/clinics/demo/slots", visit_type=wanted, limit="500", **query)["items"]
         return list({slot["start"][:10]: slot for slot in found}.values())
 

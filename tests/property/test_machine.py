@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from apps.kernel.problems import Problem
-from engine import bookings, models, openings, queries, tasks
+from engine import bookings, models, openings, queries, snapshots, tasks
 from engine.errors import HoldExpired, IllegalTransition, OutsideOpeningHours, SlotTaken
 from engine.locks import gate
 from engine.offers import Offer
@@ -37,7 +37,7 @@ ZOE = Patient(id="p1")
 WEEKS = {"always": (0, 24), "morning": (FIRST, 11), "afternoon": (11, 13), "closed": (0, 0)}
 TAKES_TIME = {"held", "booked", "arrived", "in_progress", "completed", "no_show"}
 MOVES = {
-    "arrive": ({"booked"}, "arrived"),
+    "arrive": ({"booked", "no_show"}, "arrived"),
     "start": ({"booked", "arrived"}, "in_progress"),
     "complete": ({"arrived", "in_progress"}, "completed"),
     "no-show": ({"booked"}, "no_show"),
@@ -89,6 +89,8 @@ class Visit:
     status: str
     overdue: bool = False
     extended: bool = False
+    came: bool = False
+    roomed: bool = False
 
     @property
     def blocked(self) -> range:
@@ -188,7 +190,21 @@ def after(visit: Visit, what: str) -> Visit | type[Problem]:
     if what == "expire":
         return replace(visit, status="expired", overdue=False) if visit.overdue else visit
     if what in MOVES and visit.status in MOVES[what][0]:
-        return replace(visit, status=MOVES[what][1])
+        return replace(visit, status=MOVES[what][1], came=visit.came or what == "arrive")
+    if what == "room" and visit.status == "arrived" and not visit.roomed:
+        return replace(visit, roomed=True)
+    return back(visit) if what == "revert" else IllegalTransition
+
+
+def back(visit: Visit) -> Visit | type[Problem]:
+    """What a visit was before its last step."""
+    match visit.status:
+        case "in_progress":
+            return replace(visit, status="arrived" if visit.came else "booked")
+        case "arrived" if visit.roomed:
+            return replace(visit, roomed=False)
+        case "arrived" | "no_show":
+            return replace(visit, status="booked", came=False)
     return IllegalTransition
 
 
@@ -221,7 +237,7 @@ steps = st.sampled_from(
         *["hold", "book"] * 5,
         *["confirm", "extend", "time passes", "time passes", "release", "expire", "expire holds"],
         *["reschedule"] * 4,
-        *["cancel", "arrive", "start", "complete", "no-show"],
+        *["cancel", "arrive", "room", "start", "complete", "no-show", "revert", "revert"],
         *["open or close"] * 2,
         *["search"],
     ]
@@ -379,6 +395,8 @@ class BookingMachine(RuleBasedStateMachine):
                 return bookings.expire(id_)
             case "cancel":
                 return bookings.cancel(id_, reason="", by="clinic", actor=self.desk)
+            case "revert":
+                return bookings.revert(id_, actor=self.desk)
         return bookings.move(id_, what, actor=self.desk)
 
     # --- time
@@ -407,7 +425,7 @@ class BookingMachine(RuleBasedStateMachine):
     def set_hours(self, calendar: str, week: str) -> None:
         first, last = WEEKS[week]
         rules = [OpeningHours(day, time(first), time(last % 24)) for day in range(7)] if last else []
-        version = openings.set_hours(self.calendars[calendar].id, rules)
+        version = openings.set_hours(self.calendars[calendar].id, rules, actor=self.desk)
         self.model.week[calendar] = week
         self.model.versions[calendar] += 1
         assert version == self.model.versions[calendar]
@@ -415,7 +433,7 @@ class BookingMachine(RuleBasedStateMachine):
     def remove_exception(self, calendar: str, which: int) -> None:
         uid = pick(which, self.model.specials[calendar])
         if uid is not None:
-            openings.remove_exception(self.calendars[calendar].id, uid)
+            openings.remove_exception(self.calendars[calendar].id, uid, actor=self.desk)
             del self.model.specials[calendar][uid]
             self.model.versions[calendar] += 1
 
@@ -427,7 +445,9 @@ class BookingMachine(RuleBasedStateMachine):
             return  # which of two sessions at once a visit is in is nobody's promise
         during = Interval(self.midnight + hours[0] * HOUR, self.midnight + hours[1] * HOUR)
         places, only_for = (PLACES, self.kinds["session"].id) if special.session else (1, None)
-        added = openings.add_exception(self.calendars[calendar].id, OpeningException(during, special.open, places, only_for))
+        added = openings.add_exception(
+            self.calendars[calendar].id, OpeningException(during, special.open, places, only_for), actor=self.desk
+        )
         self.model.specials[calendar][added.uid] = special
         self.model.versions[calendar] += 1
 
@@ -458,10 +478,20 @@ class BookingMachine(RuleBasedStateMachine):
     @invariant()
     def the_snapshots_are_the_model(self) -> None:
         for name, calendar in self.calendars.items():
-            seen = queries.snapshot(calendar.uid, Interval(self.midnight, self.midnight + DAY), clinic=self.practice.slug)
+            seen = snapshots.snapshot(calendar.uid, Interval(self.midnight, self.midnight + DAY), clinic=self.practice.slug)
             assert seen.version == self.model.versions[name]
-            assert {a.id: (a.status.value, self.minutes(a.start), self.minutes(a.end), a.extended) for a in seen.appointments} == {
-                id_: (visit.status, visit.start, visit.end, visit.extended)
+            assert {
+                a.id: (
+                    a.status.value,
+                    self.minutes(a.start),
+                    self.minutes(a.end),
+                    a.extended,
+                    "arrived" in a.stages,
+                    "roomed" in a.stages,
+                )
+                for a in seen.appointments
+            } == {
+                id_: (visit.status, visit.start, visit.end, visit.extended, visit.came, visit.roomed)
                 for id_, visit in self.model.visits.items()
                 if name in visit.calendars and visit.status in TAKES_TIME
             }

@@ -6,7 +6,7 @@ import pytest
 
 from engine.scheduling.hours import Window
 from engine.scheduling.intervals import Interval
-from engine.scheduling.slots import Refusal, Slot, Taken, VisitRules, check, free_unit, offered, starts
+from engine.scheduling.slots import Refusal, Slot, Taken, VisitRules, check, free_unit, offered, shrunk, starts
 
 MINUTE = 60
 DAY = Interval(0, 24 * 60 * MINUTE)
@@ -204,3 +204,22 @@ def taken(*rows: str) -> list[Taken]:
 )
 def test_the_lowest_free_place_between_nine_and_ten(rows: list[str], capacity: int, unit: int | None) -> None:
     assert free_unit(taken(*rows), span("09:00-10:00"), capacity=capacity) == unit
+
+
+# --- own buffers give way ---
+
+
+@pytest.mark.parametrize(
+    ("others", "left"),
+    [
+        pytest.param([], "08:50-10:20", id="where_nobody_is_they_stay"),
+        pytest.param(["08:00-08:55"], "08:55-10:20", id="before"),
+        pytest.param(["10:05-11:00"], "08:50-10:05", id="after"),
+        pytest.param(["08:00-09:00", "10:00-11:00"], "09:00-10:00", id="on_both_sides_down_to_nothing"),
+        pytest.param(["07:00-08:00", "11:00-12:00"], "08:50-10:20", id="not_to_who_is_further_away"),
+    ],
+)
+def test_buffers_shrink_to_what_others_leave(others: list[str], left: str) -> None:
+    taken = [Taken(1, span(other)) for other in others]
+
+    assert shrunk(span("09:00-10:00"), span("08:50-10:20"), taken) == span(left)

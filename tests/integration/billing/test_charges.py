@@ -83,6 +83,33 @@ def test_a_missed_visit_costs_the_fee_of_the_policy_then_valid() -> None:
     assert Charge.objects.get(appointment=appointment).amount == 5_000
 
 
+@pytest.mark.parametrize("later", ["arrived", "reverted"])
+@pytest.mark.parametrize("order", list(permutations(range(2))))
+def test_who_came_late_or_was_called_missing_by_mistake_owes_no_fee(later: str, order: tuple[int, ...]) -> None:
+    policy()
+    appointment = uuid4()
+    facts = [fact("no_show", appointment), fact(later, appointment, at=START + timedelta(minutes=9))]
+
+    deliver(*(facts[place] for place in order), *facts)
+
+    assert not Charge.objects.filter(appointment=appointment).exists()
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_who_is_missing_after_all_owes_the_fee(order: tuple[int, ...]) -> None:
+    policy()
+    appointment = uuid4()
+    facts = [
+        fact("no_show", appointment),
+        fact("reverted", appointment, at=START + timedelta(minutes=9)),
+        fact("no_show", appointment, at=START + timedelta(minutes=20)),
+    ]
+
+    deliver(*(facts[place] for place in order), *facts)
+
+    assert Charge.objects.get(appointment=appointment).amount == 5_000
+
+
 def test_without_a_policy_nobody_owes_a_fee() -> None:
     deliver(fact("no_show", uuid4()), fact("cancelled", uuid4(), by="patient"))
 

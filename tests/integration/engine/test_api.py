@@ -22,57 +22,8 @@ from engine.locks import gate, gate_keys
 from engine.offers import parse
 from engine.rows import Once
 from engine.wsgi import application
+from tests.integration.engine.door import BASE, ZOE, everything, post, refused, slots_of
 from tests.practice import DAY, Practice, make_practice, open_around_the_clock, tomorrow
-
-BASE = "/api/engine/v1"
-ZOE = {"name": "Zoe Canary", "email": "zoe@example.org", "phone": "+1 555 0100", "date_of_birth": "1980-02-29"}
-
-
-def post(client: Client, path: str, body: Any = None, **headers: str) -> Any:
-    return client.post(BASE + path, json.dumps(body or {}), content_type="application/json", headers=headers)
-
-
-def slots_of(
-    client: Client, practice: Practice, *, visit_type: models.VisitType | None = None, **query: Any
-) -> list[dict[str, Any]]:
-    start = tomorrow()
-    window = {
-        "from": in_zone(start, "UTC"),
-        "to": in_zone(start + DAY, "UTC"),
-        "visit_type": str((visit_type or practice.visit).uid),
-    }
-    answer = client.get(f"{BASE}/clinics/{practice.slug}/slots", window | query)
-    assert answer.status_code == 200, answer.content
-    items: list[dict[str, Any]] = answer.json()["items"]
-    return items
-
-
-def everything() -> list[tuple[Any, ...]]:
-    """All that a refused request must leave as it was."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT (SELECT array_agg((id, status, version)::text ORDER BY id) FROM engine_appointment),"
-            " (SELECT array_agg((appointment_id, calendar_id, unit, during)::text ORDER BY appointment_id, calendar_id)"
-            "  FROM engine_allocation),"
-            " (SELECT array_agg((id, version, rules)::text ORDER BY id) FROM engine_calendar),"
-            " (SELECT count(*) FROM engine_outboxevent), (SELECT count(*) FROM engine_idempotencykey),"
-            " (SELECT count(*) FROM engine_openinghours), (SELECT count(*) FROM engine_openingexception)"
-        )
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return rows
-
-
-def refused(answer: Any, status: int, code: str, param: str | None = None) -> dict[str, Any]:
-    """Checks that the answer is that problem; returns it."""
-    assert answer["Content-Type"] == "application/problem+json", answer.content
-    problem: dict[str, Any] = answer.json()
-    assert (answer.status_code, problem["status"], problem["code"]) == (status, status, code), problem
-    assert problem["title"]
-    assert problem["type"].endswith(code.replace("_", "-"))
-    if param is not None:
-        assert problem.get("param") == param, problem
-    return problem
-
 
 # --- the main flow ------------------------------------------------------------------------------------------------------
 
@@ -559,6 +510,8 @@ def test_a_bad_patient_is_refused_and_the_hold_stays(desk: Client, practice: Pra
         ({"limit": "many"}, "limit"),
         ({"cursor": "1.2.3"}, "cursor"),
         ({"cursor": "x" * 100}, "cursor"),
+        ({"cursor": "\u00b2.\u00b2"}, "cursor"),
+        ({"cursor": "9" * 25 + ".1"}, "cursor"),
         ({"from": "2027-01-01T00:00:00"}, "from"),
         ({"from": "2027-01-02T00:00:00Z", "to": "2027-01-01T00:00:00Z"}, "to"),
         ({"from": "2027-01-01T00:00:00Z", "to": "2027-12-01T00:00:00Z"}, "to"),

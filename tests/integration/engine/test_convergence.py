@@ -95,7 +95,7 @@ def test_a_long_history_on_two_calendars_is_followed_event_by_event(practice: Pr
     visit = bookings.book(both, patient=ZOE, state="", actor=DESK).appointment
     bookings.reschedule(visit.id, offer(practice, practice.nurse, practice.room, hour=9), by="clinic", actor=DESK)
     bookings.hold(offer(practice, practice.doctor, hour=9), seconds=300, actor=DESK)
-    openings.set_hours(practice.room.id, [])
+    openings.set_hours(practice.room.id, [], actor=DESK)
     bookings.cancel(visit.id, reason="", by="clinic", actor=DESK)
 
     for calendar, screen in empty.items():

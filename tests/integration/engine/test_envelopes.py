@@ -16,7 +16,7 @@ from joserfc.errors import DecodeError
 from joserfc.jwk import ECKey
 
 from engine import envelopes, feed, models
-from tests.integration.engine.test_api import BASE, ZOE, everything, post, refused, slots_of
+from tests.integration.engine.door import BASE, ZOE, everything, post, refused, slots_of
 from tests.practice import Practice
 from tests.sealing import opened
 

@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from engine import callers, feed, models, shapes
 from engine.callers import manage_url
-from tests.integration.engine.test_api import BASE, ZOE, everything, post, refused, slots_of
+from tests.integration.engine.door import BASE, ZOE, everything, post, refused, slots_of
 from tests.practice import Practice
 
 

@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import cycle, islice
@@ -231,8 +232,8 @@ def test_rivals_for_crossing_pairs_of_calendars_get_whole_pairs_or_nothing(pract
     second_room = models.Calendar.objects.create(
         clinic_id=practice.doctor.clinic_id, kind="room", name="Second room", zone=practice.room.zone
     )
-    openings.set_hours(second_room.id, [])
-    openings.add_exception(second_room.id, OpeningException(Interval(tomorrow(), tomorrow() + DAY), open=True))
+    openings.set_hours(second_room.id, [], actor=DESK)
+    openings.add_exception(second_room.id, OpeningException(Interval(tomorrow(), tomorrow() + DAY), open=True), actor=DESK)
     practice.procedure.calendars.add(second_room)
     models.VisitType.objects.filter(id=practice.procedure.id).update(revision=practice.procedure.revision + 1)
     # Around the ring each pair shares a calendar with the next: two pairs can win, or one may stand in the way of two.
@@ -247,6 +248,23 @@ def test_rivals_for_crossing_pairs_of_calendars_get_whole_pairs_or_nothing(pract
     assert 1 <= len(won) <= 2
     assert len(set().union(*won)) == 2 * len(won)
     assert models.Allocation.objects.count() == 2 * len(won)
+    assert violations(practice.slug) == []
+
+
+@pytest.mark.usefixtures("either_gate", "deadlocks")
+@pytest.mark.parametrize("count", [2, 8])
+def test_of_overrides_for_overlapping_times_exactly_one_gets_it(practice: Practice, count: int) -> None:
+    openings.set_hours(practice.doctor.id, [], actor=DESK)
+    nine = offer(practice, practice.doctor)
+    wanted = [
+        replace(nine, start=nine.start + place * 60, end=nine.end + place * 60, custom=place % 2 == 0, override="Walked in")
+        for place in range(count)
+    ]
+
+    results = race([book(one) for one in wanted])
+
+    assert len(winners(results)) == 1
+    assert losers(results) == Counter({SlotTaken: count - 1})
     assert violations(practice.slug) == []
 
 
@@ -643,7 +661,7 @@ def group_session(practice: Practice, *, places: int) -> Offer:
     """A published session of the doctor's with so many places, as a search offers it."""
     kind = make_visit_type(practice, duration=None, step=15)
     during = Interval(tomorrow() + 9 * HOUR, tomorrow() + 10 * HOUR)
-    openings.add_exception(practice.doctor.id, OpeningException(during, open=True, capacity=places, visit_type=kind.id))
+    openings.add_exception(practice.doctor.id, OpeningException(during, open=True, capacity=places, visit_type=kind.id), actor=DESK)
     return next(o for o in practice.offers(kind) if (o.calendar, o.start) == (practice.doctor.id, during.start))
 
 

@@ -20,6 +20,7 @@ from engine.rules import windows_around
 from engine.scheduling.hours import covers
 from engine.scheduling.intervals import Interval
 from engine.verification import verify
+from tests.invariants import violations
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -174,14 +175,14 @@ def test_the_demo_clinic_has_staff_rooms_and_appointments() -> None:
     answer = run("seed_demo")
 
     assert answer["clinic"] == "demo"
-    assert [login["role"] for login in answer["logins"]] == ["practitioner"] * 3 + ["front_desk", "clinic_admin"]
+    assert [login["role"] for login in answer["logins"]] == ["practitioner"] * 4 + ["front_desk", "clinic_admin"]
     assert {login.keys() == {"name", "role"} for login in answer["logins"]} == {True}
     clinic = models.Clinic.objects.get()
     assert (clinic.name, clinic.zone) == ("Harbor Family Medicine", "America/New_York")
     kinds = models.Calendar.objects.values_list("kind").annotate(Count("id")).order_by("kind")
-    assert dict(kinds) == {"device": 1, "practitioner": 3, "room": 3}
+    assert dict(kinds) == {"device": 1, "practitioner": 4, "room": 3}
     assert {calendar.name for calendar in models.Calendar.objects.filter(kind="practitioner")} == {
-        login["name"] for login in answer["logins"][:3]
+        login["name"] for login in answer["logins"][:4]
     }
     assert models.Appointment.objects.filter(status="booked").count() >= 3
     assert verify().ok
@@ -194,6 +195,41 @@ def test_running_the_demo_again_changes_nothing() -> None:
     assert counts == [
         table.objects.count() for table in (models.Calendar, models.Appointment, models.OutboxEvent, models.OpeningException)
     ]
+
+
+def test_in_the_demo_a_week_is_over_and_others_are_to_come() -> None:
+    run("seed_demo")
+
+    now, visits = datetime.now(UTC), models.Appointment.objects
+    over, to_come = visits.filter(ends__lt=now - timedelta(days=1)), visits.filter(starts__gt=now)
+    assert (
+        {"completed", "no_show", "cancelled"}
+        <= set(over.values_list("status", flat=True))
+        <= {
+            *("completed", "no_show", "cancelled"),
+        }
+    )
+    assert set(to_come.values_list("status", flat=True)) <= {"booked", "arrived"}
+    assert over.count() >= 20
+    assert to_come.count() >= 10
+    assert models.OutboxEvent.objects.filter(appointment_id__in=over.values("id")).exclude(type="appointment.booked").count() < 60
+    assert visits.filter(modality="video", calendar__join_url__startswith="https://").exists()
+    assert set(models.OpeningException.objects.filter(open=False).values_list("note", flat=True)) >= {"Day off", "Team meeting"}
+    assert set(models.Location.objects.values_list("state", flat=True)) == {"NY", "NJ"}
+    assert violations("demo") == []
+    assert verify().ok
+
+
+def test_in_the_demo_nobody_works_when_they_are_away_and_dr_alvarez_has_time() -> None:
+    run("seed_demo")
+
+    soon = datetime.now(UTC) + timedelta(days=2)
+    assert not models.Appointment.objects.filter(
+        calendar__name="Dr. Sofia Alvarez", starts__gt=soon, visit_type__name="Follow-up"
+    ).exists()
+    for visit in models.Appointment.objects.exclude(visit_type__name="Group class"):
+        away = models.OpeningException.objects.filter(calendar=visit.calendar_id, starts__lt=visit.ends, ends__gt=visit.starts)
+        assert not away.exists(), visit
 
 
 def test_in_the_demo_a_follow_up_can_be_booked_on_every_day_for_eight_weeks() -> None:
@@ -238,7 +274,7 @@ def test_in_the_demo_a_licence_decides_who_may_see_a_patient() -> None:
     start = datetime.now(UTC) + timedelta(days=7)
     in_jersey = {offer.calendar for offer in offers(follow_up, start, 7, state="NJ")}
     assert okafor.id not in in_jersey
-    assert len(in_jersey) == 2
+    assert len(in_jersey) == 3
     offer = offers(follow_up, start, 7, calendar=okafor.uid)[0]
     with pytest.raises(NotLicensedInState):
         bookings.book(offer, patient=Patient(id="p"), state="NJ", actor=Actor("test"))

@@ -161,6 +161,26 @@ END $$; """
             id="an_appointment_is_ahead_of_its_calendar",
         ),
         pytest.param(
+            """UPDATE engine_appointment SET stages = '{"arrived": 1}'""",
+            {"stages_fit_status": 3},
+            id="who_is_expected_has_arrived",
+        ),
+        pytest.param(
+            """UPDATE engine_appointment SET stages = '{"roomed": 1}' WHERE status = 'cancelled'""",
+            {"stages_fit_status": 1},
+            id="who_is_in_a_room_never_came",
+        ),
+        pytest.param(
+            """UPDATE engine_appointment SET stages = '{"arrived": 1, "started": 2}' WHERE status = 'cancelled'""",
+            {"stages_fit_status": 1},
+            id="a_visit_that_was_called_off_had_begun",
+        ),
+        pytest.param(
+            """UPDATE engine_appointment SET stages = '{"arrived": 1, "roomed": 2}' WHERE status = 'cancelled'""",
+            {},
+            id="a_patient_may_leave_before_the_visit",
+        ),
+        pytest.param(
             "UPDATE engine_appointment SET expires_at = now() - interval '61 seconds' WHERE status = 'held'",
             {"holds_end": 1},
             id="a_hold_that_nobody_ended",

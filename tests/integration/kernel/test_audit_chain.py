@@ -200,12 +200,12 @@ def test_sealing_and_walking_keep_up_with_a_busy_day(log: None) -> None:
             " details) SELECT 'harbor', 'desk', 'front_desk', md5(n::text), 'patient.read', 'patient:' || n, n, 'done',"
             " md5(n::text), '203.0.113.7', '{\"expand\": \"history\"}' FROM generate_series(1, 60000) n"
         )
-    began = time.monotonic()
+    began = time.process_time()
     sealed = chain.seal()
-    seal_s = time.monotonic() - began
-    began = time.monotonic()
+    seal_s = time.process_time() - began
+    began = time.process_time()
     verdict = chain.verify()
-    verify_s = time.monotonic() - began
+    verify_s = time.process_time() - began
     print(f"{sealed / seal_s:,.0f} sealed/s, {sealed / verify_s:,.0f} verified/s")
 
     assert verdict.ok

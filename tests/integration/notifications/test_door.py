@@ -50,6 +50,7 @@ def refused(answer: Any, status: int, code: str) -> dict[str, Any]:
     [
         ("GET", "/policy", "policy.read", None),
         ("PUT", "/policy", "policy.write", POLICY),
+        ("GET", "/texts", "policy.read", None),
         ("GET", "/messages", "messages.read", None),
         ("POST", f"/messages/{uuid4()}/retry", "messages.retry", None),
         ("POST", "/offers", "offers.send", {"patient": ZOE["patient"], "start": "2036-01-01T10:00:00Z"}),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from engine import bookings, models, queries, relay
+from engine import bookings, models, relay, snapshots
 from engine.rows import Actor
 from tests.practice import Practice
 from tests.writes import ZOE
@@ -32,7 +32,7 @@ def test_frames_are_what_changes_answers_and_the_public_ones_name_nobody(practic
 
     sent = relay_all(redis)
 
-    _, _, answered = queries.changes(practice.doctor.uid, since=0, limit=10, clinic=practice.slug)
+    _, _, answered = snapshots.changes(practice.doctor.uid, since=0, limit=10, clinic=practice.slug)
     staff, public = frames(redis, practice.doctor)
     assert sent == 5
     assert staff == answered

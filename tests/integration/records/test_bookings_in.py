@@ -151,6 +151,24 @@ def test_facts_in_any_order_and_thrice_make_one_visit(room: Room, seed: int) -> 
     assert (only.closed_at - only.opened_at).seconds == 60
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_an_arrival_that_was_taken_back_opens_no_visit(room: Room, seed: int) -> None:
+    booked = room.fact("booked", minutes=1, sealed=sealed())
+    said = {"appointment": booked["subject"]}
+    shuffled = [
+        booked,
+        room.fact("arrived", minutes=2, status="arrived", **said),
+        room.fact("roomed", minutes=3, status="arrived", **said),
+        room.fact("reverted", minutes=4, status="arrived", **said),
+        room.fact("reverted", minutes=5, status="booked", **said),
+    ] * 2
+    random.Random(seed).shuffle(shuffled)
+
+    told(*shuffled)
+
+    assert (visit(booked).status, visit(booked).opened_at) == ("booked", None)
+
+
 @pytest.mark.parametrize("end", ["cancelled", "no_show"])
 def test_an_end_before_the_beginning_is_the_end(room: Room, end: str) -> None:
     booked = room.fact("booked", minutes=1, sealed=sealed())

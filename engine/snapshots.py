@@ -1,0 +1,189 @@
+"""The reads of calendars: what they look like now, their rules, and their stream. They take no locks and decide nothing.
+
+Each answer comes from one statement, so what it says of rows and versions is one moment.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from apps.kernel.problems import NotFound, VersionGone
+from engine import models, outbox
+from engine.rows import COLUMNS, from_row
+from engine.rules import CalendarRules, calendar_rules, windows_around
+from engine.scheduling.hours import OpeningHours
+from engine.scheduling.intervals import Interval, clip, merge
+from engine.scheduling.lifecycle import Appointment
+
+_DAY_S = 24 * 3600
+_CHANGES_LIMIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class KeptException:
+    """An exception of a calendar as people see it; `visit_type` is a database key."""
+
+    uid: UUID
+    during: Interval
+    open: bool
+    capacity: int
+    visit_type: int | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A calendar's state at one version. `appointments` include holds; `open` is clipped to the asked range."""
+
+    calendar: CalendarRules
+    epoch: UUID
+    version: int
+    appointments: list[Appointment]
+    open: list[Interval]
+    exceptions: list[KeptException]
+    join_url: str
+
+
+_EXCEPTION = """jsonb_build_array(e.uid, extract(epoch FROM e.starts)::bigint, extract(epoch FROM e.ends)::bigint, e.open,
+                                  e.capacity, e.visit_type_id, e.note)"""
+# What belongs to a calendar is read once for it, not once for each of its visits.
+_SNAPSHOT = f"""
+WITH shown AS MATERIALIZED (
+  SELECT s.epoch, c.id, c.version, c.rules, c.join_url,
+         (SELECT jsonb_agg({_EXCEPTION} ORDER BY e.starts, e.id) FROM engine_openingexception e
+          WHERE e.calendar_id = c.id AND e.ends > to_timestamp(%(start)s) AND e.starts < to_timestamp(%(end)s))::text AS exceptions
+  FROM engine_calendar c CROSS JOIN engine_stream s JOIN engine_clinic k ON k.id = c.clinic_id AND k.slug = %(clinic)s
+  WHERE CASE WHEN %(named)s THEN c.uid = ANY(%(uids)s::uuid[]) ELSE c.active END
+)
+SELECT shown.*, {", ".join(f"a.{column}" if "(" not in column else column for column in COLUMNS)}
+FROM shown LEFT JOIN (engine_allocation l JOIN engine_appointment a ON a.id = l.appointment_id)
+     ON l.calendar_id = shown.id AND l.during && tstzrange(to_timestamp(%(start)s), to_timestamp(%(end)s))
+ORDER BY shown.id, a.starts, a.id
+"""
+
+
+def snapshot(uid: UUID | None, within: Interval, *, clinic: str) -> Snapshot:
+    """What a calendar of this clinic looks like now, between two instants. Raises NotFound."""
+    return snapshots([uid], within, clinic=clinic)[1][0]
+
+
+def snapshots(uids: Sequence[UUID | None] | None, within: Interval, *, clinic: str) -> tuple[UUID, list[Snapshot]]:
+    """(epoch, the same for several calendars at one moment), in the order given; without `uids` all that are active, by name.
+
+    Raises NotFound, also for a clinic that has none.
+    """
+    if uids is not None and None in uids:
+        raise NotFound("No such calendar.")
+    asked: dict[str, Any] = {"start": within.start, "end": within.end, "clinic": clinic, "named": uids is not None}
+    with connection.cursor() as cursor:
+        cursor.execute(_SNAPSHOT, asked | {"uids": [str(uid) for uid in uids or ()]})
+        rows = cursor.fetchall()
+    of: dict[int, list[tuple[Any, ...]]] = {}
+    for row in rows:
+        of.setdefault(row[1], []).append(row)
+    found = {one.calendar.uid: one for one in (_snapshot(rows, within) for rows in of.values())}
+    if not found or not all(uid in found for uid in uids or ()):
+        raise NotFound("No such calendar.")
+    shown = sorted(found.values(), key=lambda one: (one.calendar.name, one.calendar.id))
+    if uids is not None:
+        shown = [found[uid] for uid in dict.fromkeys(uids) if uid is not None]
+    return rows[0][0], shown
+
+
+def _snapshot(rows: list[tuple[Any, ...]], within: Interval) -> Snapshot:
+    epoch, calendar, version, counter, join_url, exceptions = rows[0][:6]
+    rules = calendar_rules(calendar, counter)
+    appointments = [from_row(row[6:]) for row in rows if row[6] is not None]
+    return Snapshot(
+        calendar=rules,
+        epoch=epoch,
+        version=version,
+        appointments=[a for a in appointments if a.start < within.end and within.start < a.end],
+        open=open_intervals(rules, within),
+        exceptions=_exceptions(exceptions),
+        join_url=join_url,
+    )
+
+
+def _exceptions(text: str | None) -> list[KeptException]:
+    return [_exception(columns) for columns in json.loads(text)] if text else []
+
+
+def _exception(columns: list[Any]) -> KeptException:
+    uid, start, end, *rest = columns
+    return KeptException(UUID(uid), Interval(start, end), *rest)
+
+
+def open_intervals(rules: CalendarRules, within: Interval) -> list[Interval]:
+    """When a calendar is open, for any visit, clipped to `within`."""
+    first = within.start - within.start % _DAY_S
+    found = (w.during for day in range(first, within.end, _DAY_S) for w in windows_around(rules, day))
+    return merge(clip(found, within))
+
+
+def changes(uid: UUID | None, *, since: int, limit: int, clinic: str) -> tuple[UUID, int, list[dict[str, Any]]]:
+    """(epoch, version, the events after `since` in order) of a calendar of this clinic. Raises NotFound, VersionGone."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT s.epoch, c.version, o.version, o.type, o.at, o.data
+            FROM engine_calendar c CROSS JOIN engine_stream s JOIN engine_clinic k ON k.id = c.clinic_id AND k.slug = %s
+            LEFT JOIN engine_outboxevent o ON o.calendar_id = c.id AND o.version > %s
+            WHERE c.uid = %s ORDER BY o.version LIMIT %s
+            """,
+            [clinic, since, uid, min(limit, _CHANGES_LIMIT)],
+        )
+        rows = cursor.fetchall()
+    if not rows:
+        raise NotFound("No such calendar.")
+    epoch, version = rows[0][:2]
+    known = [row[2:] for row in rows if row[2] is not None]
+    if since > version or (since < version and (not known or known[0][0] != since + 1)):
+        raise VersionGone()
+    return epoch, version, [outbox.frame(uid, number, event, at=at, data=data) for number, event, at, data in known]
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """A calendar's weekly rules, its zone and whose holidays close it too, at one version."""
+
+    hours: list[OpeningHours]
+    zone: str
+    holidays: str
+    version: int
+
+
+def week(uid: UUID | None, *, clinic: str) -> Week:
+    """The weekly hours of a calendar of this clinic. Raises NotFound."""
+    # A calendar without hours is one row without a rule.
+    mine = models.Calendar.objects.filter(uid=uid, clinic__slug=clinic) if uid else models.Calendar.objects.none()
+    rows = list(
+        mine.order_by("openinghours__weekday", "openinghours__opens", "openinghours__id").values_list(
+            "zone", "holidays", "version", *(f"openinghours__{field.name}" for field in fields(OpeningHours))
+        )
+    )
+    if not rows:
+        raise NotFound("No such calendar.")
+    zone, holidays, version = rows[0][:3]
+    return Week([OpeningHours(*row[3:]) for row in rows if row[3] is not None], zone, holidays, version)
+
+
+def exceptions(calendar: int, within: Interval, *, limit: int, after: tuple[int, int]) -> tuple[list[KeptException], str | None]:
+    """(a calendar's exceptions that overlap `within`, by start, after (start, key); the place of the last, if there are more)."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT e.id, {_EXCEPTION}::text FROM engine_openingexception e
+            WHERE e.calendar_id = %s AND e.ends > to_timestamp(%s) AND e.starts < to_timestamp(%s)
+                  AND (e.starts, e.id) > (to_timestamp(%s), %s)
+            ORDER BY e.starts, e.id LIMIT %s
+            """,
+            [calendar, within.start, within.end, *after, limit + 1],
+        )
+        rows = cursor.fetchall()
+    found = [_exception(json.loads(text)) for _, text in rows[:limit]]
+    return found, f"{found[-1].during.start}.{rows[limit - 1][0]}" if len(rows) > limit else None
