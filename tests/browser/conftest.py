@@ -65,7 +65,13 @@ def complaints() -> list[str]:
 
 
 @pytest.fixture
-def new_page(browser: Browser, stack: Stack, complaints: list[str]) -> Iterator[NewPage]:
+def elsewhere() -> list[str]:
+    """Where a test's pages may go besides the stack: the sites of others that the test plays itself."""
+    return []
+
+
+@pytest.fixture
+def new_page(browser: Browser, stack: Stack, complaints: list[str], elsewhere: list[str]) -> Iterator[NewPage]:
     """Opens a page in a browser of its own: `new_page(path, cookies=[…], **options of the context)`.
 
     At the end nobody may have complained.
@@ -79,7 +85,7 @@ def new_page(browser: Browser, stack: Stack, complaints: list[str]) -> Iterator[
 
     def watch(request: Request | WebSocket) -> None:
         here = request.url.replace("localhost", "127.0.0.1")
-        if not here.startswith((stack.url, stack.url.replace("http", "ws"))):
+        if not (here.startswith((stack.url, stack.url.replace("http", "ws"))) or request.url.startswith(tuple(elsewhere))):
             complaints.append(f"went to {request.url}")
 
     def open_page(path: str, *, cookies: Sequence[Any] = (), **options: Any) -> Page:

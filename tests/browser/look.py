@@ -25,7 +25,8 @@ def look(page: Page, name: str, *, sizes: tuple[str, ...] = ("desk", "phone")) -
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
             page.screenshot(path=PICTURES / f"{name}-{size}-{scheme}.png")
-            found += [f"{size} {scheme}: {text}" for text in violations(page)]
+            if scheme == "light" or size == sizes[0]:  # colours are the same in every size
+                found += [f"{size} {scheme}: {text}" for text in violations(page)]
         assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name} runs off the side of a {size}"
     page.emulate_media(color_scheme="light", reduced_motion="no-preference")
     if before:

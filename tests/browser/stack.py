@@ -84,11 +84,15 @@ class Clinic:
         assert answer.status == 201, answer.text()
         return dict(answer.json())
 
-    def confirm(self, hold: Json) -> Json:
-        body = {"patient": PATIENT, "state": "NY"}
+    def confirm(self, hold: Json, patient: Json = PATIENT) -> Json:
+        body = {"patient": patient, "state": "NY"}
         answer = self._request.post(f"{API}/holds/{hold['id']}/confirm", data=body, headers={"Hold-Secret": hold["secret"]})
         assert answer.status == 201, answer.text()
         return dict(answer.json())
+
+    def post(self, path: str, body: Json, headers: dict[str, str]) -> Json:
+        """The answer, whatever it says."""
+        return dict(self._request.post(f"{API}{path}", data=body, headers=headers).json())
 
 
 def manage(*arguments: str, data: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -42,3 +42,23 @@ def test_the_hour_that_happens_twice_is_named_apart(new_page: NewPage) -> None:
         }"""
     )
     assert [text.replace("\u00a0", " ") for text in times] == ["1:30 AM EDT", "1:30 AM EST", "1:30 AM"]
+
+
+@pytest.mark.parametrize(
+    ("day", "time", "instant"),
+    [
+        ("2026-11-26", "09:30", "2026-11-26T14:30:00.000Z"),
+        ("2026-11-01", "01:30", "2026-11-01T05:30:00.000Z"),  # happens twice
+        ("2026-11-01", "23:00", "2026-11-02T04:00:00.000Z"),
+        ("2026-03-08", "02:30", "2026-03-08T07:30:00.000Z"),  # does not exist
+    ],
+)
+def test_a_time_on_the_clock_is_an_instant_of_its_day(new_page: NewPage, *, day: str, time: str, instant: str) -> None:
+    found = new_page("/").evaluate(
+        """async ([day, time]) => {
+            const { instantOf } = await import("/static/time.js");
+            return new Date(instantOf(day, time, "America/New_York")).toISOString();
+        }""",
+        [day, time],
+    )
+    assert found == instant

@@ -8,6 +8,7 @@ const BASE = "/api/engine/v1";
 const PAUSES_MS = [300, 1_000, 2_500];
 const LONGEST_WAIT_MS = 5_000;
 const TIMEOUT_MS = 15_000;
+const UNDECIDED_MS = 120_000; // who asks for the same much later means another one
 
 /**
  * @typedef {{method?: string, body?: unknown, headers?: Record<string, string>, asPatient?: boolean, signal?: AbortSignal,
@@ -29,26 +30,39 @@ export class Refused extends Error {
 let ahead = 0;
 export const serverNow = () => Date.now() + ahead;
 
-/** Keys of the writes whose outcome is not known yet. @type {Map<string, string>} */
+/** Keys of the writes whose outcome is not known yet, and when they were last sent. @type {Map<string, {key: string, at: number}>} */
 const undecided = new Map();
 
 /** @param {string} path @param {Options} [options] @returns {Promise<any>} */
 export const get = (path, options) => call(path, options);
 
+/** A question whose words belong in no address. It changes nothing, so it needs no key. @param {string} path @param {unknown} body @param {Options} [options] @returns {Promise<any>} */
+export const ask = (path, body, options) => call(path, { ...options, method: "POST", body });
+
 /** @param {string} path @param {unknown} body @param {Options} [options] @returns {Promise<any>} */
 export async function post(path, body, options = {}) {
-  const action = `${path} ${JSON.stringify(body)}`;
-  const key = undecided.get(action) ?? randomKey();
-  undecided.set(action, key);
+  const [action, now] = [`${path} ${JSON.stringify(body)}`, Date.now()];
+  // A hold is confirmed once, however long a phone was without a network meanwhile.
+  for (const [old, { at }] of undecided) if (now - at > UNDECIDED_MS && !old.startsWith("/holds/")) undecided.delete(old);
+  const key = undecided.get(action)?.key ?? randomKey();
+  undecided.set(action, { key, at: now });
   try {
     const answer = await call(path, { ...options, method: "POST", body, headers: { ...options.headers, "Idempotency-Key": key } });
     undecided.delete(action);
     return answer;
   } catch (error) {
-    if (error instanceof Refused && !isUncertain(error)) undecided.delete(action);
+    if (!(error instanceof Refused && isUncertain(error))) undecided.delete(action);
     throw error;
   }
 }
+
+/** It was told how this appointment stands: what is asked for it from now on is a new act. @param {string} id */
+export function decided(id) {
+  for (const action of undecided.keys()) if (action.startsWith(`/appointments/${id}/`)) undecided.delete(action);
+}
+
+/** A write that may be sent twice: it says what shall be. @param {"PUT" | "PATCH" | "DELETE"} method @param {string} path @param {unknown} [body] @param {Options} [options] @returns {Promise<any>} */
+export const send = (method, path, body, options) => call(path, { ...options, method, body });
 
 /** Sent even while the page goes away; nobody waits for the answer. @param {string} path @param {Record<string, string>} headers */
 export function remove(path, headers) {
@@ -57,17 +71,18 @@ export function remove(path, headers) {
 
 /** @param {string} path @param {Options} [options] */
 async function call(path, options = {}) {
-  for (const pause of options.waitS === undefined ? PAUSES_MS : []) {
+  const pauses = options.waitS === undefined ? PAUSES_MS : [];
+  for (let repeats = 0; ; repeats++) {
     try {
       return await once(path, options);
     } catch (error) {
-      if (!(error instanceof Refused) || !isUncertain(error)) throw error;
+      if (!(error instanceof Refused)) throw error;
+      if (repeats && options.method === "DELETE" && error.code === "not_found") return null; // an earlier one did it
       const asked = (error.fields.retry_after ?? 0) * 1_000;
-      if (asked > LONGEST_WAIT_MS) throw error;
-      await new Promise((resolve) => setTimeout(resolve, Math.max(asked, pause * (0.5 + Math.random()))));
+      if (!isUncertain(error) || repeats === pauses.length || asked > LONGEST_WAIT_MS) throw error;
+      await new Promise((resolve) => setTimeout(resolve, Math.max(asked, pauses[repeats] * (0.5 + Math.random()))));
     }
   }
-  return once(path, options);
 }
 
 /** @param {string} path @param {Options} options */

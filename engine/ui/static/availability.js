@@ -11,11 +11,13 @@
  * @typedef {{version: number, epoch?: string, heard: boolean}} Told  `heard`: the connection will tell of more
  */
 
+import { serverNow } from "./api.js";
 import { Live, backOff } from "./live.js";
 
 const SOON_MS = 600;
 const LOST_MS = 7_000; // a connection that is back by then tells of all that was missed
 const CHECK_MS = 22_500;
+const MINUTE_MS = 60_000;
 const MOST_FOLLOWED = 100; // what one socket may subscribe to
 
 /** @template {{from: number, to: number}} Question  `from` and `to` are instants: what is outside makes no difference */
@@ -48,6 +50,7 @@ export class Availability {
     this.#onChange = onChange;
     this.#live = new Live(url, { greeting, onState: () => this.#linkChanged() });
     document.addEventListener("visibilitychange", () => this.#lookAgain(0));
+    setInterval(() => this.#timePassed(), MINUTE_MS);
   }
 
   /** "connecting", "live", "checked" (true when we last asked), "behind" or "offline". */
@@ -120,12 +123,23 @@ export class Availability {
     return [...this.#told].some(([calendar, { version }]) => version > this.#asOf[calendar]);
   }
 
+  /** Nobody tells of a time that has passed; what is the first one then has to be asked for. */
+  get #isPast() {
+    return this.slots.some(({ start }) => Date.parse(start) <= serverNow());
+  }
+
   get #mustAsk() {
-    return !this.#isTold || this.#isStale || this.failure !== undefined;
+    return !this.#isTold || this.#isStale || this.#isPast || this.failure !== undefined;
   }
 
   #linkChanged() {
     this.#lookAgain(LOST_MS);
+    this.#onChange();
+  }
+
+  #timePassed() {
+    if (!this.#isPast) return;
+    this.#lookAgain(SOON_MS);
     this.#onChange();
   }
 

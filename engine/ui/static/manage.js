@@ -2,19 +2,20 @@
 /** The patient's own page: one visit, by the link that only its patient was given. The link is in the address and nowhere else. */
 
 import { Refused, get, post, serverNow } from "./api.js";
-import { byId, make, show, write } from "./dom.js";
+import { WEEK_DAYS, drawDays, drawSlots, heedFirstClicks, moment } from "./booking/chooser.js";
+import { byId, write } from "./dom.js";
 import { has, sentence, text } from "./texts.js";
-import { addDays, clock, dayName, dayOf, startOfDay, visitorZone, zoneName } from "./time.js";
+import { addDays, clock, dayOf, sameClock, startOfDay, visitorZone, zoneName } from "./time.js";
 
 /**
+ * @typedef {import("./availability.js").Slot} Slot
  * @typedef {{status: string, start: string, end: string, change_until: string, modality: string, state: string,
  *   clinic: {slug: string, name: string, zone: string, phone: string}, visit_type: {id: string, name: string},
  *   calendar: {id: string, name: string}, location: {address: string, city: string} | null}} Visit
- * @typedef {{slot: string, start: string, calendar: string}} Slot
  */
 
-const WEEK_DAYS = 7;
 const PAGE = 500;
+const MINUTE_MS = 60_000;
 const asPatient = { asPatient: true };
 const address = `/manage/${location.pathname.split("/")[2]}`;
 const whom = /** @type {HTMLSelectElement} */ (byId("whom"));
@@ -42,12 +43,12 @@ function draw(told, news) {
   write(byId("clinic"), clinic.name);
   write(byId("news"), news ?? textOf(visit.status));
   write(byId("when"), moment(start, visitorZone));
-  const there = clock(start, clinic.zone) === clock(start, visitorZone) ? "" : `${moment(start, clinic.zone)} ${text("manage.atClinic")}`;
-  write(byId("there"), there && `${there} (${zoneName(start, clinic.zone)})`);
+  const there = { when: moment(start, clinic.zone), zone: zoneName(start, clinic.zone) };
+  write(byId("there"), sameClock(start, clinic.zone, visitorZone) ? "" : text("manage.atClinic", there));
   write(byId("what"), visit.visit_type.name);
   write(byId("who"), visit.calendar.name);
   const address_ = modality === "in_person" && place ? [place.address, place.city] : [];
-  write(byId("how"), [textOf(modality === "phone" ? "phone_call" : modality), ...address_].filter(Boolean).join(", "));
+  write(byId("how"), [text(`times.${modality}`), ...address_].filter(Boolean).join(", "));
   const phone = /** @type {HTMLAnchorElement} */ (byId("phone"));
   write(phone, clinic.phone);
   phone.href = `tel:${clinic.phone.replace(/[^\d+]/g, "")}`;
@@ -67,7 +68,7 @@ function drawActions() {
   hide(byId("book"), open);
   /** @type {HTMLAnchorElement} */ (byId("calendar")).href = `/api/engine/v1${address}/calendar.ics`;
   /** @type {HTMLAnchorElement} */ (byId("book")).href = `/book/${visit.clinic.slug}/`;
-  const until = `${text("manage.until")} ${moment(Date.parse(visit.change_until), visitorZone)}.`.replace("..", "."); // "a.m." has one
+  const until = text("manage.until", { when: moment(Date.parse(visit.change_until), visitorZone) }).replace("..", "."); // "a.m." has one
   const late = visit.clinic.phone ? `${text("manage.late")} ${visit.clinic.phone}` : text("manage.lateNoPhone");
   write(byId("note"), open ? (inTime ? until : late) : "");
 }
@@ -114,57 +115,32 @@ async function search() {
   if (mine !== asked) return; // a later question is on its way
   slots = found.items;
   if (!slotsOn(chosenDay).length) chosenDay = slots.length ? dayOf(Date.parse(slots[0].start), visitorZone) : firstDay;
-  drawDays();
-  drawTimes();
+  drawWeek();
 }
 
-/** One time may be free with several people; one button is enough. @param {string} day */
+/** Those that have not passed. One time may be free with several people; one button is enough. @param {string} day */
 function slotsOn(day) {
-  const own = slots.filter((slot) => dayOf(Date.parse(slot.start), visitorZone) === day);
+  const ahead = slots.filter(({ start }) => Date.parse(start) > serverNow());
+  const own = ahead.filter(({ start }) => dayOf(Date.parse(start), visitorZone) === day);
   return [...new Map(own.reverse().map((slot) => [slot.start, slot])).values()].reverse();
 }
 
-function drawDays() {
+function drawWeek() {
   /** @type {HTMLButtonElement} */ (byId("earlier")).disabled = firstDay <= dayOf(serverNow(), visitorZone);
-  show(
-    byId("days"),
-    Array.from({ length: WEEK_DAYS }, (_, index) => addDays(firstDay, index)),
-    (day) => day,
-    () => make("li", {}, make("button", { type: "button" }, make("span"), make("strong"), make("small"))),
-    (element, day) => {
-      const button = /** @type {HTMLButtonElement} */ (element.firstElementChild);
-      const count = slotsOn(day).length;
-      const [weekday, date, note] = button.children;
-      weekday.textContent = dayName(day, { weekday: "short" });
-      date.textContent = dayName(day, { month: "short", day: "numeric" });
-      note.textContent = count ? `${count} ${text("manage.free")}` : text("manage.noneFree");
-      button.dataset.day = day;
-      button.disabled = count === 0;
-      button.setAttribute("aria-pressed", String(day === chosenDay));
-    },
-  );
-}
-
-function drawTimes() {
-  write(byId("none"), slots.length ? "" : text("manage.none"));
-  write(byId("zone"), slots.length ? `${text("manage.zone")} ${zoneName(Date.parse(slots[0].start), visitorZone)}.` : "");
-  drawSlots(byId("times"), slotsOn(chosenDay), clock);
+  const days = Array.from({ length: WEEK_DAYS }, (_, index) => addDays(firstDay, index));
+  drawDays(byId("days"), days, { chosen: chosenDay, countOf: (day) => slotsOn(day).length });
+  write(byId("none"), slots.length ? "" : text("times.week_full"));
+  write(byId("zone"), slots.length ? text("manage.zone", { zone: zoneName(Date.parse(slots[0].start), visitorZone) }) : "");
+  drawFree(byId("times"), slotsOn(chosenDay), clock);
 }
 
 /** @param {HTMLElement} list @param {Slot[]} free @param {(start: number, zone: string) => string} label */
-function drawSlots(list, free, label) {
-  show(
-    list,
-    free,
-    (slot) => slot.slot,
-    () => make("li", {}, make("button", { type: "button" })),
-    (element, slot) => {
-      const button = /** @type {HTMLButtonElement} */ (element.firstElementChild);
-      const other = slot.calendar === visit.calendar.id ? "" : (names.get(slot.calendar) ?? "");
-      button.replaceChildren(label(Date.parse(slot.start), visitorZone), make("small", {}, other));
-      button.onclick = () => take(slot);
-    },
-  );
+function drawFree(list, free, label) {
+  drawSlots(list, free, {
+    labelOf: ({ start }) => label(Date.parse(start), visitorZone),
+    noteOf: ({ calendar }) => (calendar === visit.calendar.id ? "" : (names.get(calendar) ?? "")),
+    onTake: take,
+  });
 }
 
 /** @param {Slot} slot */
@@ -200,16 +176,13 @@ async function refused(error) {
   const told = code === "not_found" ? text("manage.not_found") : sentence(code);
   const problem = byId("problem");
   const call = code === "too_late_to_change" && visit.clinic.phone ? `${text("manage.late")} ${visit.clinic.phone}` : told;
-  write(/** @type {HTMLElement} */ (problem.firstElementChild), others.length ? `${told} ${text("manage.others")}` : call);
-  if (visit) drawSlots(byId("alternatives"), others, moment);
+  write(/** @type {HTMLElement} */ (problem.firstElementChild), others.length ? `${told} ${text("times.others")}` : call);
+  if (visit) drawFree(byId("alternatives"), others, moment);
   problem.hidden = false;
   problem.scrollIntoView({ block: "nearest" });
   if (["slot_taken", "outside_opening_hours"].includes(code)) await search().catch(() => {});
   if (["too_late_to_change", "illegal_transition"].includes(code)) draw(await get(address, asPatient).catch(() => visit));
 }
-
-/** "Thursday, November 26, 9:00 AM" @param {number} instant @param {string} zone */
-const moment = (instant, zone) => `${dayName(dayOf(instant, zone))}, ${clock(instant, zone)}`;
 
 /** @param {string} name */
 const textOf = (name) => (has(`manage.${name}`) ? text(`manage.${name}`) : name);
@@ -225,6 +198,7 @@ function turn(days) {
   alone(search);
 }
 
+heedFirstClicks(byId("main"));
 byId("move").addEventListener("click", choose);
 byId("cancel").addEventListener("click", cancel);
 byId("keep-time").addEventListener("click", () => hide(byId("choose"), true));
@@ -235,8 +209,8 @@ byId("days").addEventListener("click", ({ target }) => {
   const day = /** @type {HTMLElement} */ (target).closest("button")?.dataset.day;
   if (!day) return;
   chosenDay = day;
-  drawDays();
-  drawTimes();
+  drawWeek();
 });
+setInterval(() => byId("choose").hidden || drawWeek(), MINUTE_MS);
 
 begin();

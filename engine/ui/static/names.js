@@ -4,7 +4,8 @@
  * are on show in one request, and only as long as somebody looks.
  */
 
-import { Refused, post } from "./api.js";
+import { Refused, ask } from "./api.js";
+import { text } from "./texts.js";
 
 const RECORDS = "/api/records/v1";
 const SOON_MS = 150; // many visits come at once
@@ -41,7 +42,12 @@ export class Names {
 
   /** What to write for an appointment; empty for those who may not know. @param {string} id */
   of(id) {
-    return this.#known.get(id) ?? (this.#refused ? "" : "Details arriving");
+    return this.#known.get(id) ?? (this.#refused ? "" : text("common.name_arriving"));
+  }
+
+  /** Whether names that are on show are still to come. */
+  get waiting() {
+    return this.#wanted.size > 0 && !this.#refused;
   }
 
   /** @param {number} ms */
@@ -57,17 +63,18 @@ export class Names {
     this.#asking = true;
     const asked = [...this.#wanted].slice(0, MOST);
     try {
-      const { items } = await post("/appointments/patients", { appointments: asked }, { base: RECORDS, waitS: 0 });
+      const { items } = await ask("/appointments/patients", { appointments: asked }, { base: RECORDS, waitS: 0 });
       for (const { appointment, name } of items) if (name) this.#known.set(appointment, name);
       this.#pause = items.length ? AGAIN_MS : this.#pause * 2;
     } catch (error) {
-      this.#refused = error instanceof Refused && ["forbidden", "unauthenticated", "second_factor_required"].includes(error.code);
+      this.#refused = error instanceof Refused && ["forbidden", "second_factor_required"].includes(error.code);
       this.#pause *= 2;
     }
     this.#asking = false;
     this.#pause = Math.min(this.#pause, LONGEST_MS);
-    for (const id of asked) if (this.#known.has(id)) this.#wanted.delete(id);
-    if (this.#wanted.size) this.#askIn(this.#pause * (0.5 + Math.random()));
+    const rest = [...this.#wanted].filter((id) => !asked.includes(id));
+    this.#wanted = new Set([...rest, ...asked.filter((id) => !this.#known.has(id))]);
+    if (this.#wanted.size) this.#askIn(rest.length && this.#pause === AGAIN_MS ? SOON_MS : this.#pause * (0.5 + Math.random()));
     this.#onChange();
   }
 }

@@ -8,7 +8,7 @@
  * @typedef {{typed: string, searching: boolean, patients: Patient[], code?: string}} Found  `code`: of the refusal, if any
  */
 
-import { Refused, post } from "./api.js";
+import { Refused, ask } from "./api.js";
 import { language } from "./texts.js";
 
 const RECORDS = "/api/records/v1";
@@ -65,7 +65,7 @@ export class PatientSearch {
   async #ask(typed, asked) {
     const { signal } = (this.#asking = new AbortController());
     try {
-      const { items } = await post("/patients/search", { ...asked, limit: MOST }, { base: RECORDS, signal });
+      const { items } = await ask("/patients/search", { ...asked, limit: MOST }, { base: RECORDS, signal });
       this.#show({ typed, searching: false, patients: items });
     } catch (error) {
       if (signal.aborted) return;

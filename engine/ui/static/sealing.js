@@ -2,7 +2,10 @@
 /** Seals a patient's details to a key that only records has: what is between, our own booking included, cannot read them. */
 
 import { get } from "./api.js";
-import { CompactEncrypt } from "./vendor/jose.js";
+
+/** Loaded beside the page and not before it: nobody needs it at once. */
+const jose = () => import("./vendor/jose.js");
+jose().catch(() => {}); // who needs it tries again
 
 const SEALED_AS = { alg: "ECDH-ES", enc: "A256GCM", typ: "healthflow-patient+jwe" };
 
@@ -15,7 +18,7 @@ let last = { text: "", kid: "", envelope: "" };
 /** @param {object} details  as `PatientIn` of the API names them @returns {Promise<string>} */
 export async function seal(details) {
   const text = JSON.stringify(details);
-  const { keys } = await get("/sealing-keys", { asPatient: true });
+  const [{ CompactEncrypt }, { keys }] = await Promise.all([jose(), get("/sealing-keys", { asPatient: true })]);
   const { kid } = keys[0];
   if (last.text !== text || last.kid !== kid) {
     const sealing = new CompactEncrypt(new TextEncoder().encode(text)).setProtectedHeader({ ...SEALED_AS, kid });

@@ -41,6 +41,9 @@ function wall(instant, zone) {
   return Date.UTC(parts.year, parts.month - 1, parts.day, parts.hour, parts.minute, parts.second);
 }
 
+/** Whether the clocks of two zones show the same at an instant. @param {number} instant @param {string} one @param {string} other */
+export const sameClock = (instant, one, other) => wall(instant, one) === wall(instant, other);
+
 /** The day an instant is in. @param {number} instant @param {string} zone */
 export const dayOf = (instant, zone) => new Date(wall(instant, zone)).toISOString().slice(0, 10);
 
@@ -55,10 +58,31 @@ export function startOfDay(day, zone) {
   return candidates.find((instant) => dayOf(instant, zone) === day) ?? candidates[1];
 }
 
+/**
+ * The instant when clocks show a time, "09:30", on a day: the first where it happens twice, as late as it would have been where it
+ * does not exist.
+ * @param {string} day @param {string} time @param {string} zone
+ */
+export function instantOf(day, time, zone) {
+  const shown = Date.parse(`${day}T${time}Z`);
+  const candidates = [shown - DAY_MS, shown + DAY_MS].map((near) => shown - (wall(near, zone) - near)).sort((a, b) => a - b);
+  return candidates.find((instant) => wall(instant, zone) === shown) ?? candidates[1];
+}
+
+/** Whether the clocks change on a day, by zone and day: a page asks for the times of the same few days again and again. @type {Map<string, boolean>} */
+const changing = new Map();
+
+/** @param {string} day @param {string} zone */
+function clocksChange(day, zone) {
+  const key = `${zone} ${day}`;
+  const known = changing.get(key) ?? startOfDay(addDays(day, 1), zone) - startOfDay(day, zone) !== DAY_MS;
+  changing.set(key, known);
+  return known;
+}
+
 /** "9:00 AM"; with the zone's short name on a day whose clocks change. @param {number} instant @param {string} zone */
 export function clock(instant, zone) {
-  const day = dayOf(instant, zone);
-  const changes = startOfDay(addDays(day, 1), zone) - startOfDay(day, zone) !== DAY_MS;
+  const changes = clocksChange(dayOf(instant, zone), zone);
   const text = format(zone, { hour: "numeric", minute: "2-digit", ...(changes && { timeZoneName: "short" }) }).format(instant);
   return text.replaceAll(" ", "\u00a0"); // a time is one word
 }
@@ -67,8 +91,11 @@ export function clock(instant, zone) {
 export const dayName = (day, options = { weekday: "long", month: "long", day: "numeric" }) =>
   format("UTC", options).format(Date.parse(day));
 
-/** "Central European Standard Time" @param {number} instant @param {string} zone */
-export function zoneName(instant, zone) {
-  const parts = format(zone, { timeZoneName: "long" }).formatToParts(instant);
+/**
+ * "Central European Standard Time", or in short "GMT+1".
+ * @param {number} instant @param {string} zone @param {"long" | "short"} [length]
+ */
+export function zoneName(instant, zone, length = "long") {
+  const parts = format(zone, { timeZoneName: length }).formatToParts(instant);
   return parts.find((part) => part.type === "timeZoneName")?.value ?? zone;
 }
