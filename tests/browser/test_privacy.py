@@ -15,7 +15,7 @@ import pytest
 from redis import Redis
 from websockets.sync.client import connect
 
-from engine.management.commands.seed_demo import PATIENTS
+from engine.management.demo import PATIENTS
 from tests.browser.stack import API, Clinic, Stack, manage, status
 
 CANARIES = ("Zoe-Canary", "zoe.canary", "555-0177", "1961-07-19", "canary-cough", *PATIENTS)
