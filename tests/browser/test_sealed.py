@@ -10,7 +10,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Request, Route, expect
 
-from tests.browser.screens import DOCTOR, calendar_page, calendar_path, choose_time, fill_details, visit_on
+from tests.browser.screens import DOCTOR, calendar_page, calendar_path, choose_any_time, choose_time, fill_details, visit_on
 from tests.browser.stack import NAMES, PATIENT, Clinic, Json, NewPage, Stack, status
 from tests.sealing import opened
 
@@ -32,10 +32,10 @@ def without_records(stack: Stack) -> Iterator[None]:
 
 
 def test_what_was_typed_leaves_the_page_in_an_envelope(new_page: NewPage, clinic: Clinic, stack: Stack) -> None:
-    page = new_page("/book/demo/", locale="es-US", timezone_id="America/Chicago")
+    page = new_page("/book/demo/", timezone_id="America/Chicago")
     sent: list[Request] = []
     page.on("request", lambda request: sent.append(request))
-    page.locator("#times button").first.click()
+    choose_any_time(page)
     fill_details(page)
     with page.expect_request(lambda request: request.url.endswith("/confirm")) as confirming:
         page.get_by_role("button", name="Book this visit").click()
@@ -45,7 +45,7 @@ def test_what_was_typed_leaves_the_page_in_an_envelope(new_page: NewPage, clinic
     assert body.keys() == {"patient", "state"}
     assert body["patient"].keys() == {"sealed"}
     key_file = json.loads((stack.data / "environment.json").read_text())["SEALING_KEY_FILE"]
-    typed = {**PATIENT, "state": "NY", "language": "es", "zone": "America/Chicago"}
+    typed = {**PATIENT, "state": "NY", "language": "en", "zone": "America/Chicago"}
     assert opened(body["patient"]["sealed"], key_file=key_file) == typed
     for request in sent:
         said = request.url + (request.post_data or "") + str(request.headers)
@@ -55,7 +55,7 @@ def test_what_was_typed_leaves_the_page_in_an_envelope(new_page: NewPage, clinic
 
 def test_a_repeated_confirmation_is_the_same_request(new_page: NewPage, complaints: list[str]) -> None:
     page = new_page("/book/demo/")
-    page.locator("#times button").first.click()
+    choose_any_time(page)
     fill_details(page)
     asked: list[tuple[Any, Any]] = []
 
@@ -82,7 +82,7 @@ def test_where_nothing_can_be_sealed_nothing_is_asked(browser: Browser, stack: S
     page.goto("/book/demo/")
 
     expect(page.get_by_role("alert")).to_contain_text("Please open this page with https")
-    expect(page.locator("#times button")).to_have_count(0)
+    expect(page.locator("#visits button")).to_have_count(0)
     context.close()
 
 
