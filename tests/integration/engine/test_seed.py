@@ -70,6 +70,7 @@ def test_every_event_of_the_load_counts_as_sent_and_tells_of_its_appointment() -
             "status": "booked",
             "visit_type": str(appointment.visit_type.uid),
             "calendars": [str(appointment.calendar.uid)],
+            "modality": appointment.modality,
         }
 
 
