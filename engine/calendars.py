@@ -1,5 +1,7 @@
 """The door to calendars for staff and programs: what they look like, what happened to them, and their opening times."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import time as wall_time
 
 from django.http import HttpRequest, HttpResponse
@@ -26,8 +28,7 @@ router = Router(tags=["calendars"])
 @router.get("/calendars/{calendar}/snapshot", response={200: calendar_shapes.SnapshotOut, PROBLEMS: ProblemOut})
 def snapshot(request: HttpRequest, calendar: str, query: Query[calendar_shapes.RangeQuery]) -> HttpResponse:
     """A calendar's appointments, holds and open times at one version; the version is the ETag."""
-    claims = staff(request, "read")
-    with own_only(request, claims, "calendar.read", f"calendar:{calendar}"):
+    with _reading(request, calendar) as claims:
         found = snapshots.snapshot(as_id(calendar), asked.window(query), clinic=claims.clinic)
     etag = f'"{found.version}"'
     known = request.headers.get("If-None-Match", "")
@@ -75,8 +76,7 @@ def clinic_statistics(request: HttpRequest, clinic: str, query: Query[calendar_s
 @router.get("/calendars/{calendar}/changes", response={200: calendar_shapes.ChangesOut, PROBLEMS: ProblemOut})
 def changes(request: HttpRequest, calendar: str, query: Query[calendar_shapes.ChangesQuery]) -> HttpResponse:
     """What happened to a calendar after a version, in order, without a hole."""
-    claims = staff(request, "read")
-    with own_only(request, claims, "calendar.read", f"calendar:{calendar}"):
+    with _reading(request, calendar) as claims:
         epoch, version, events = snapshots.changes(as_id(calendar), since=query.since, limit=query.limit, clinic=claims.clinic)
     return as_json({"epoch": str(epoch), "version": version, "events": events})
 
@@ -84,8 +84,7 @@ def changes(request: HttpRequest, calendar: str, query: Query[calendar_shapes.Ch
 @router.get("/calendars/{calendar}/hours", response={200: calendar_shapes.WeekOut, PROBLEMS: ProblemOut})
 def hours(request: HttpRequest, calendar: str) -> HttpResponse:
     """The weekly opening hours as they were set."""
-    claims = staff(request, "read")
-    with own_only(request, claims, "calendar.read", f"calendar:{calendar}"):
+    with _reading(request, calendar) as claims:
         return as_json(answers.week(snapshots.week(as_id(calendar), clinic=claims.clinic)))
 
 
@@ -109,8 +108,7 @@ def set_hours(request: HttpRequest, calendar: str, body: calendar_shapes.WeekIn)
 @router.get("/calendars/{calendar}/exceptions", response={200: calendar_shapes.CalendarExceptionsOut, PROBLEMS: ProblemOut})
 def exceptions(request: HttpRequest, calendar: str, query: Query[calendar_shapes.ExceptionsQuery]) -> HttpResponse:
     """When a calendar is open or closed whatever its weekly hours say, by start; a year from today on unless asked otherwise."""
-    claims = staff(request, "read")
-    with own_only(request, claims, "calendar.read", f"calendar:{calendar}"):
+    with _reading(request, calendar) as claims:
         known = queries.calendar_by_uid(as_id(calendar), clinic=claims.clinic)
     within = asked.window(query, longest_days=_LONGEST_LIST_DAYS, usual_days=_USUAL_LIST_DAYS)
     after = asked.place(query.cursor) or (0, 0)
@@ -142,6 +140,14 @@ def remove_exception(request: HttpRequest, calendar: str, exception: str) -> Htt
     claims, rules = _own_calendar(request, calendar)
     openings.remove_exception(rules.id, asked.known_id(exception), actor=actor_of(request, claims))
     return HttpResponse(status=204)
+
+
+@contextmanager
+def _reading(request: HttpRequest, calendar: str) -> Iterator[Claims]:
+    """Around a look at one calendar: who looks; when it is not theirs, the audit log has the try. Raises Forbidden."""
+    claims = staff(request, "read")
+    with own_only(request, claims, "calendar.read", f"calendar:{calendar}"):
+        yield claims
 
 
 def _joins(claims: Claims) -> bool:
