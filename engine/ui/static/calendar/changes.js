@@ -14,7 +14,7 @@
 
 import { Refused, get, post, send } from "../api.js";
 import { sentence, text } from "../texts.js";
-import { MINUTE_MS } from "./layout.js";
+import { book, cancel, reschedule, step } from "../writes.js";
 import { moveName } from "./words.js";
 
 const MOST_UNDONE = 20;
@@ -64,7 +64,7 @@ export class Changes {
     const calendars = visit.calendars.map((calendar) => (calendar === from.calendar ? to.calendar : calendar));
     this.#diary.draft(id, { start: to.start, end: to.end, calendars, told: false });
     try {
-      const answer = await post(`/appointments/${id}/reschedule`, { ...named(to), ...overriding(reason) });
+      const answer = await reschedule(id, to, reason);
       this.#diary.draft(id, {
         start: Date.parse(answer.start),
         end: Date.parse(answer.end),
@@ -89,22 +89,23 @@ export class Changes {
 
   /** One step of the visit. @param {string} id @param {string} move */
   async step(id, move) {
-    await this.#write(id, move, {}, (answer) => ({
+    const back = () => this.#writeBack(id, () => step(id, "revert"));
+    await this.#write(id, () => step(id, move), (answer) => ({
       does: text("calendar.did", { what: moveName(move) }),
-      undo: CAN_BE_REVERTED.has(move) ? this.#unless(answer, () => this.#writeBack(id, "revert", {})) : undefined,
+      undo: CAN_BE_REVERTED.has(move) ? this.#unless(answer, back) : undefined,
     }));
   }
 
   /** This cannot be undone. @param {string} id @param {string} reason */
   async cancel(id, reason) {
-    await this.#write(id, "cancel", { reason, by: "clinic" }, () => ({ does: text("calendar.cancelled") }));
+    await this.#write(id, () => cancel(id, reason, "clinic"), () => ({ does: text("calendar.cancelled") }));
   }
 
-  /** Whether it was done. @param {string} id @param {string} move @param {object} body @param {(answer: any) => Done} done */
-  async #write(id, move, body, done) {
+  /** Whether it was done. @param {string} id @param {() => Promise<any>} write @param {(answer: any) => Done} done */
+  async #write(id, write, done) {
     if (!this.#begin(id)) return false;
     try {
-      const answer = await post(`/appointments/${id}/${move}`, body);
+      const answer = await write();
       this.#diary.acknowledge(answer);
       this.#finish(done(answer));
       return true;
@@ -115,24 +116,24 @@ export class Changes {
     }
   }
 
-  /** @param {string} id @param {string} move @param {object} body */
-  #writeBack(id, move, body) {
-    return this.#write(id, move, body, ({ start, end, visit_type }) => ({
+  /** @param {string} id @param {() => Promise<any>} write */
+  #writeBack(id, write) {
+    return this.#write(id, write, ({ start, end, visit_type }) => ({
       does: this.#undone({ start: Date.parse(start), end: Date.parse(end), visit_type }),
     }));
   }
 
   /**
    * Books a visit. Answers the refusal, if there is one.
-   * @param {Place} place @param {{visit_type: string, patient: object, state: string, modality?: string}} what @param {string} [reason]
+   * @param {Place} place @param {{visitType: string, patient: import("../writes.js").Who, state: string, modality: string}} what @param {string} [reason]
    * @returns {Promise<Refusal | undefined>}
    */
   async book(place, what, reason) {
     try {
-      const answer = await post("/appointments", { ...what, ...named(place), ...overriding(reason) });
+      const answer = await book({ ...what, choice: place }, reason);
       this.#diary.acknowledge(answer);
-      const mistake = { reason: text("calendar.reason_mistake"), by: "clinic" };
-      const undo = this.#unless(answer, () => this.#writeBack(answer.id, "cancel", mistake));
+      const back = () => this.#writeBack(answer.id, () => cancel(answer.id, text("calendar.reason_mistake"), "clinic"));
+      const undo = this.#unless(answer, back);
       this.#finish({ does: text("calendar.booked"), undo });
       return undefined;
     } catch (error) {
@@ -233,13 +234,3 @@ export class Changes {
     this.#diary.redraw();
   }
 }
-
-/** @param {Place} place */
-const named = ({ calendar, start, end }) => ({
-  calendar,
-  start: rfc3339(start),
-  duration_minutes: Math.round((end - start) / MINUTE_MS),
-});
-
-/** @param {string | undefined} reason */
-const overriding = (reason) => (reason ? { override: { reason } } : {});

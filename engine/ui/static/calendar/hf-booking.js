@@ -251,8 +251,7 @@ export class HfBooking extends Part {
 
   async #booking() {
     const state = this.#typed("state").toUpperCase();
-    const modality = this.#typed("modality");
-    return { visit_type: this.type, patient: await this.#patient(state), state, ...(modality && { modality }) };
+    return { visitType: this.type, patient: await this.#patient(state), state, modality: this.#typed("modality") };
   }
 
   /** @param {string} state */

@@ -11,13 +11,13 @@ import { clock, dayName, dayOf } from "../time.js";
 import { html, nothing } from "../vendor/lit.js";
 import { Dialog } from "./dialog.js";
 import { sealed } from "./newpatient.js";
-import { attempt, book, step } from "./writes.js";
+import { attempt, book, step } from "../writes.js";
 import "./override.js";
 import "./search.js";
 import "./times.js";
 
 /** @typedef {import("./clinic.js").VisitType} VisitType */
-/** @typedef {import("./writes.js").Choice} Choice */
+/** @typedef {import("../writes.js").Choice} Choice */
 /** @typedef {{name: string, id?: string, details?: object}} Person  `details` of one who is new */
 /** @typedef {{choice: Choice, modality: string, state: string}} Wanted */
 
@@ -32,7 +32,7 @@ export class Booking extends Dialog {
   /** @type {Person | undefined} */ #person;
   /** @type {VisitType | undefined} */ #type;
   /** @type {Wanted | undefined} */ #wanted;
-  /** @type {{conflicts: import("./writes.js").Conflict[], alternatives: import("./writes.js").Slot[]}} */ #against = {
+  /** @type {{conflicts: import("../writes.js").Conflict[], alternatives: import("../writes.js").Slot[]}} */ #against = {
     conflicts: [],
     alternatives: [],
   };

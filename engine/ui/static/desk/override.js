@@ -8,8 +8,8 @@ import { text } from "../texts.js";
 import { clock, dayName, dayOf } from "../time.js";
 import { LitElement, html, nothing } from "../vendor/lit.js";
 
-/** @typedef {import("./writes.js").Conflict} Conflict */
-/** @typedef {import("./writes.js").Slot} Slot */
+/** @typedef {import("../writes.js").Conflict} Conflict */
+/** @typedef {import("../writes.js").Slot} Slot */
 
 const SHORT_DAY = /** @type {const} */ ({ weekday: "short", month: "short", day: "numeric" });
 

@@ -12,7 +12,7 @@ import { lateBy } from "./columns.js";
 import { meetColleagues } from "./history.js";
 import { News } from "./news.js";
 import { tabList } from "./tabs.js";
-import { step } from "./writes.js";
+import { step } from "../writes.js";
 import "./board.js";
 import "./booking.js";
 import "./finder.js";

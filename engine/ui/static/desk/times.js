@@ -8,10 +8,10 @@ import { Refused, get, serverNow } from "../api.js";
 import { sentence, text } from "../texts.js";
 import { addDays, clock, dayName, dayOf, instantOf, startOfDay } from "../time.js";
 import { LitElement, html, nothing } from "../vendor/lit.js";
-import { slotsQuery } from "./writes.js";
+import { slotsQuery } from "../writes.js";
 
 /** @typedef {import("./clinic.js").VisitType} VisitType */
-/** @typedef {import("./writes.js").Slot} Slot */
+/** @typedef {import("../writes.js").Slot} Slot */
 /** @typedef {{calendar: string, modality: string, state: string, day: string}} Wishes */
 
 const MINUTE_MS = 60_000;
@@ -213,7 +213,7 @@ export class Times extends LitElement {
     this.#tell({ calendar: value("calendar"), start, end: start + this.minutes * MINUTE_MS });
   }
 
-  /** @param {import("./writes.js").Choice} choice */
+  /** @param {import("../writes.js").Choice} choice */
   #tell(choice) {
     const { modality, state } = this.#wishes;
     this.dispatchEvent(new CustomEvent("time", { detail: { choice, modality, state } }));

@@ -9,12 +9,12 @@ import { placeOf } from "./card.js";
 import { canBeMoved, columnOf, lateBy, stepsOf, waitedFor } from "./columns.js";
 import { Dialog } from "./dialog.js";
 import { history } from "./history.js";
-import { attempt, cancel, reschedule } from "./writes.js";
+import { attempt, cancel, reschedule } from "../writes.js";
 import "./override.js";
 import "./times.js";
 
 /** @typedef {import("./columns.js").Visit} Visit */
-/** @typedef {import("./writes.js").Choice} Choice */
+/** @typedef {import("../writes.js").Choice} Choice */
 
 const REASONS = ["patient", "practitioner", "room", "mistake", "other"];
 
@@ -27,7 +27,7 @@ export class VisitDialog extends Dialog {
   /** @type {"facts" | "move" | "against" | "cancel"} */ #part = "facts";
   /** @type {import("./history.js").Entry[] | undefined} */ #history;
   /** @type {Choice | undefined} */ #choice;
-  /** @type {{conflicts: import("./writes.js").Conflict[], alternatives: import("./writes.js").Slot[]}} */ #against = {
+  /** @type {{conflicts: import("../writes.js").Conflict[], alternatives: import("../writes.js").Slot[]}} */ #against = {
     conflicts: [],
     alternatives: [],
   };

@@ -1,21 +1,21 @@
 // @ts-check
 /**
- * What the desk changes, each one call. All reject with `Refused`, whose fields may say `conflicts` and `alternatives`.
+ * What staff do with visits, each one call. All reject with `Refused`, whose fields may say `conflicts` and `alternatives`.
  *
- * @typedef {import("../availability.js").Slot} Slot
+ * @typedef {import("./availability.js").Slot} Slot
  * @typedef {{slot: Slot} | {calendar: string, start: number, end: number}} Choice  a time that is offered, or one that staff name
  * @typedef {{id: string} | {sealed: string}} Who
  * @typedef {{code: string, reason: string, calendar: string, start?: string, end?: string, appointment?: string,
  *   overridable: boolean}} Conflict
  */
 
-import { Refused, ask, get, post, serverNow } from "../api.js";
+import { Refused, ask, get, post, serverNow } from "./api.js";
 
 const MINUTE_MS = 60_000;
 const NEAR_MS = 3 * 24 * 60 * MINUTE_MS;
 const MOST_NEAR = 5;
 
-/** @param {string} id @param {import("./columns.js").Step} name */
+/** @param {string} id @param {string} name  "arrive", "room", "start", "complete", "no-show", "revert" */
 export const step = (id, name) => post(`/appointments/${id}/${name}`, {});
 
 /** @param {string} id @param {string} reason @param {"patient" | "clinic"} by */
