@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -148,7 +148,7 @@ def _page(browser: Browser, at: Target, token: str) -> Iterator[tuple[Page, CDPS
     page = context.new_page()
     devtools = context.new_cdp_session(page)
     devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
-    page.goto(f"{at.urls['edge']}/calendar/?view=week&day={date.today()}")  # noqa: DTZ011 - a day of this week will do
+    page.goto(f"{at.urls['edge']}/calendar/?view=week&day={datetime.now(UTC):%Y-%m-%d}")
     page.locator('hf-calendar .sheet[aria-busy="false"] .visit').first.wait_for()
     page.wait_for_timeout(200)  # what is painted last has been noted
     yield page, devtools

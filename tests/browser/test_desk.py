@@ -252,7 +252,8 @@ def test_a_walk_in_who_is_new_has_arrived_at_once(
     expect(page.locator(".done")).to_contain_text("Arrived. ")
     page.keyboard.press("Escape")
     expect(card(page, visit, "arrived").locator("strong")).to_have_text(STRANGE)
-    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]  # type: ignore[index]
+    assert page.viewport_size
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
 
 
 def test_the_finder_finds_by_name_number_and_birth_date_and_shows_the_visits(
