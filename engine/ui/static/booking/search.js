@@ -112,7 +112,7 @@ function queryOf({ visitType, modality, state }, more) {
 }
 
 /** Who offers a kind of visit: the calendars that people choose by. @param {string} visitType */
-export function offering(visitType) {
+function offering(visitType) {
   const type = visitTypes.find(({ id }) => id === visitType);
   return (type?.calendars ?? []).flatMap((id) => calendars.get(id) ?? []).filter(({ kind }) => kind === type?.needs[0]);
 }

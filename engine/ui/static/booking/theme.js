@@ -54,7 +54,7 @@ function luminance(colour) {
 }
 
 /** @param {Colour} one @param {Colour} other */
-export function contrast(one, other) {
+function contrast(one, other) {
   const [light, dark] = [luminance(one), luminance(other)].sort((a, b) => b - a);
   return (light + 0.05) / (dark + 0.05);
 }

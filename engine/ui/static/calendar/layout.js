@@ -20,7 +20,7 @@ const AGENDA_DAYS = 7;
 const WEEKEND = 5;
 
 /** Monday to Friday; to Sunday when the day itself is on a weekend. @param {string} day @returns {string[]} */
-export function weekOf(day) {
+function weekOf(day) {
   const weekday = (new Date(Date.parse(day)).getUTCDay() + 6) % 7;
   return daysFrom(addDays(day, -weekday), weekday < WEEKEND ? WEEKEND : 7);
 }

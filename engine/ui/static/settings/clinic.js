@@ -14,7 +14,7 @@ const main = byId("main").dataset;
 export const slug = main.clinic ?? "";
 export const role = main.role ?? "";
 /** A practitioner's own calendar. */
-export const ownCalendar = main.calendar ?? "";
+const ownCalendar = main.calendar ?? "";
 export const isAdmin = role === "clinic_admin";
 export const AUTH = "/api/auth/v1";
 export const NOTIFICATIONS = "/api/notifications/v1";
