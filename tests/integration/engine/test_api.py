@@ -598,6 +598,16 @@ def test_a_taken_slot_comes_with_the_nearest_alternatives(http: Client, practice
     assert post(http, "/holds", {"slot": problem["alternatives"][0]["slot"]}).status_code == 201
 
 
+def test_alternatives_keep_the_state_and_the_way_of_the_visit(http: Client, practice: Practice) -> None:
+    models.Calendar.objects.filter(name="Nurse").update(states=["FL"], rules=F("rules") + 1)
+    slot = slots_of(http, practice, modality="video")[10]
+    held = post(http, "/holds", {"slot": slot["slot"]}).json()
+
+    problem = refused(post(http, "/holds", {"slot": slot["slot"], "state": "NY"}), 409, "slot_taken")
+
+    assert {(one["calendar"], one["modality"]) for one in problem["alternatives"]} == {(held["calendar"], "video")}
+
+
 def test_a_practitioner_is_licensed_where_the_patient_is(desk: Client, practice: Practice) -> None:
     models.Calendar.objects.filter(id=practice.doctor.id).update(states=["NY", "NJ"], rules=1)
     slot = next(s for s in slots_of(desk, practice) if s["calendar"] == str(practice.doctor.uid))

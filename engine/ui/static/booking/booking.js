@@ -171,7 +171,7 @@ async function take(slot) {
     const from = step();
     release();
     wanted = slot;
-    hold = new Hold(slot, await post("/holds", { slot: slot.slot }, { asPatient: true }), gone);
+    hold = new Hold(slot, await post("/holds", { slot: slot.slot, state: wish.state }, { asPatient: true }), gone);
     if (step() !== from && step() !== "details") return release(); // who went back meanwhile does not want it
     quiet();
     keeping(true);
@@ -185,7 +185,7 @@ async function take(slot) {
 
 async function extend() {
   await alone(async () => {
-    await hold?.extend();
+    await hold?.extend(wish.state);
     byId("extend").hidden = true;
     (firstEmpty() ?? byId("book")).focus();
   });
