@@ -15,9 +15,11 @@ from engine.errors import HoldExpired
 from engine.offers import Offer
 from engine.rows import Done
 from engine.taking import taken, with_alternatives
+from engine.waiting_room import waiting_room
 
 _KEYS_KEPT_S = 300
 _SECRET = {"name": "Hold-Secret", "in": "header", "schema": {"type": "string"}}
+_TICKET = {"name": "Waiting-Ticket", "in": "header", "schema": {"type": "string"}}
 
 api = Api(
     title="HealthFlow appointments",
@@ -78,16 +80,22 @@ def first_available(request: HttpRequest, query: Query[shapes.FirstQuery]) -> Ht
     return as_json({"items": answers.slots(found, query.tz), "next": None, "as_of": as_of})
 
 
-@api.post("/holds", response={201: shapes.HoldOut, PROBLEMS: ProblemOut}, tags=["holds"])
+@api.post("/holds", response={201: shapes.HoldOut, PROBLEMS: ProblemOut}, tags=["holds"], openapi_extra={"parameters": [_TICKET]})
 def hold(request: HttpRequest, body: shapes.HoldIn) -> HttpResponse:
-    """Holds a slot for a while, so that it can be confirmed at leisure."""
+    """Holds a slot for a while, so that it can be confirmed at leisure.
+
+    Where a crowd books at one clinic, `rate_limited` comes with a `ticket`: sent after `retry_after` seconds as Waiting-Ticket,
+    it lets its holder in.
+    """
     actor = anybody(request, PUBLIC_WRITE)
-    mine = once(request, actor)
+    mine, wanted = once(request, actor), asked.offer(body)
+    if actor.clinic is None:
+        waiting_room().enter(wanted, ticket=request.headers.get("Waiting-Ticket", ""))
 
     def take(offer: Offer) -> Done:
         return bookings.hold(offer, seconds=body.seconds, actor=actor, once=mine)
 
-    done, offer = taken(asked.offer(body), take, state=body.state)
+    done, offer = taken(wanted, take, state=body.state)
     return answers.written(answers.hold(done.appointment, offer), status=201, replayed=done.replayed)
 
 
