@@ -1,6 +1,7 @@
 """The door: who may ask, what is refused and how, and that a refusal changes nothing."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from io import BytesIO
@@ -14,7 +15,7 @@ from django.db import connection
 from django.db.models import F
 from django.test import Client, RequestFactory
 
-from apps.kernel.http import as_response
+from apps.kernel.http import LONGEST_QUEUE_S, as_response
 from apps.kernel.limits import Limit
 from apps.kernel.shapes import in_zone
 from engine import models
@@ -326,6 +327,23 @@ def test_a_public_caller_is_limited_and_told_for_how_long(
     assert int(answers[2]["Retry-After"]) == problem["retry_after"] > 0
     assert answers[2]["RateLimit-Policy"].endswith(";q=2;w=60")
     assert answers[2]["RateLimit"].endswith(f";r=0;t={problem['retry_after']}")
+
+
+def test_who_has_stood_in_line_too_long_is_refused_before_any_work(http: Client, practice: Practice) -> None:
+    offers, before = slots_of(http, practice), everything()
+
+    def since(seconds: float, index: int, **more: str) -> Any:
+        return post(http, "/holds", {"slot": offers[index]["slot"], **more}, x_request_start=f"{time.time() - seconds:.3f}")
+
+    problem = refused(since(LONGEST_QUEUE_S + 1, 0), 503, "unavailable")
+    assert (problem["retryable"], problem["retry_after"] in (1, 2, 3)) == (True, True)
+    assert everything() == before
+
+    assert since(LONGEST_QUEUE_S / 4, 0).status_code == 201
+    assert since(3600, 1).status_code == 201, "the edge's clock is wrong"
+    assert since(-3600, 2).status_code == 201
+    assert post(http, "/holds", {"slot": offers[3]["slot"]}, x_request_start="soon").status_code == 201
+    refused(since(LONGEST_QUEUE_S + 1, 4, modality="x" * 5_000), 422, "validation_failed")  # a body that may just have been slow
 
 
 # --- bad input: each gets its error and changes nothing -----------------------------------------------------------------
