@@ -19,12 +19,12 @@ SEARCHED_S = 60 * DAY_S
 _PARTS_S = (DAY_S, 8 * DAY_S)
 
 AFFECTED = """
-SELECT DISTINCT p.calendar_id, o.visittype_id AS visit_type_id
-FROM engine_visittype_calendars o
-JOIN engine_calendar changed ON changed.id = o.calendar_id
-JOIN engine_visittype v ON v.id = o.visittype_id
-JOIN engine_visittype_calendars p ON p.visittype_id = o.visittype_id
-     AND (p.calendar_id = o.calendar_id OR changed.kind = ANY(v.needs[2:]))
+SELECT calendar_id, visittype_id AS visit_type_id FROM engine_visittype_calendars WHERE calendar_id = ANY(%(changed)s)
+UNION
+SELECT p.calendar_id, v.id FROM engine_visittype_calendars o
+JOIN engine_visittype v ON v.id = o.visittype_id AND cardinality(v.needs) > 1
+JOIN engine_calendar changed ON changed.id = o.calendar_id AND changed.kind = ANY(v.needs[2:])
+JOIN engine_visittype_calendars p ON p.visittype_id = v.id
 WHERE o.calendar_id = ANY(%(changed)s)
 """
 """SQL: the (calendar, visit type) whose next free time a change of these calendars can bear on; with a room, all that need one."""

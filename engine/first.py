@@ -15,19 +15,26 @@ from django.db import connection
 from engine.earliest import AFFECTED, SEARCHED_S, earliest
 from engine.offers import Offer
 from engine.queries import Day, Found
-from engine.rules import visit_type_rules
+from engine.rules import know, visit_type_rules
 from engine.scheduling.fairness import Candidate, Policy, arranged
 from engine.scheduling.intervals import Interval
+from engine.scheduling.lifecycle import Event
 
 _LOOKED_AT = 200
 """A search looks at no more calendars than that."""
 _CHANGES = 1_000
 """If more has changed than that, the index is not asked what is free at a single clinic."""
 _LARGEST_PAGE = 4_000
+_KNOWN_AHEAD = 12
 _MINUTE = 60
 _A_DAY = 24 * 60
 _FAIR_DAYS = 7
 _FOR_EVER = 2**31 - 1
+_TAKE_TIME = frozenset(
+    {Event.HELD, Event.EXTENDED, Event.BOOKED, Event.ARRIVED, Event.ROOMED, Event.STARTED, Event.COMPLETED}
+    | {Event.NO_SHOW, Event.LINKED, Event.REVERTED}
+)
+"""After these a calendar is free as before or later. All others may have given time back, and so may those that are new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,7 @@ class _Candidate(NamedTuple):
     visit_type: int
     revision: int
     uid: UUID
+    rules: int
 
 
 class _Page(NamedTuple):
@@ -82,11 +90,11 @@ SELECT coalesce(k.epoch = s.epoch AND k.built_to IS NULL, false), k.txid::text, 
 FROM engine_stream s LEFT JOIN engine_nextfreekept k ON k.id = 1
 """
 _CHANGED = """
-SELECT calendar_id FROM (
-  SELECT calendar_id FROM engine_outboxevent WHERE (txid, calendar_id, version) > (%s::text::xid8, %s, %s)
+SELECT calendar_id, type FROM (
+  SELECT calendar_id, type FROM engine_outboxevent WHERE (txid, calendar_id, version) > (%s::text::xid8, %s, %s)
   ORDER BY txid, calendar_id, version LIMIT %s) AS told
 UNION ALL
-SELECT unnest(calendars) FROM (
+SELECT unnest(calendars), 'appointment.expired' FROM (
   SELECT calendars FROM engine_appointment WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT %s) AS overdue
 """
 _FITS_CALENDAR = """
@@ -94,20 +102,25 @@ _FITS_CALENDAR = """
 AND (%(state)s = '' OR cardinality(c.states) = 0 OR c.states @> ARRAY[%(state)s]::varchar[])
 AND (%(language)s = '' OR c.languages @> ARRAY[%(language)s]::varchar[])
 """
+_FITS_VISIT_TYPE = """
+(%(visit_type)s = 0 OR v.id = %(visit_type)s) AND (%(modality)s = '' OR v.modalities @> ARRAY[%(modality)s]::varchar[])
+"""
+# Calendars by their keys and nothing else, or PostgreSQL goes through all of a specialty.
 _OFFERED = f"""
-SELECT pair.calendar_id, v.id, v.revision, c.uid FROM ({{pairs}}) AS pair
-JOIN engine_visittype v ON v.id = pair.visit_type_id AND v.active
-JOIN engine_calendar c ON c.id = pair.calendar_id AND c.active AND c.kind = v.needs[1]
-JOIN engine_visittype_calendars o ON o.visittype_id = v.id AND o.calendar_id = c.id
-WHERE (%(visit_type)s = 0 OR v.id = %(visit_type)s)
-AND (%(modality)s = '' OR v.modalities @> ARRAY[%(modality)s]::varchar[]) AND {_FITS_CALENDAR} LIMIT %(most)s
+WITH pair AS MATERIALIZED ({{pairs}}), c AS MATERIALIZED (
+  SELECT id, uid, rules, kind FROM engine_calendar c
+  WHERE c.id = ANY(ARRAY(SELECT calendar_id FROM pair)) AND c.active AND {_FITS_CALENDAR}
+)
+SELECT c.id, v.id, v.revision, c.uid, c.rules FROM c JOIN pair ON pair.calendar_id = c.id
+JOIN engine_visittype v ON v.id = pair.visit_type_id AND v.active AND c.kind = v.needs[1] AND {_FITS_VISIT_TYPE}
+JOIN engine_visittype_calendars o ON o.visittype_id = v.id AND o.calendar_id = c.id LIMIT %(most)s
 """
 _THESE = "SELECT * FROM unnest(%(calendars)s::integer[], %(visit_types)s::integer[]) AS these (calendar_id, visit_type_id)"
-_ALL = "SELECT calendar_id, visittype_id AS visit_type_id FROM engine_visittype_calendars"
-# In a lane, whose time begins at `since`: a run that has begun goes on, and what comes after it is not known.
-_BOUND = """
-CASE WHEN f.first >= l.since THEN f.first WHEN f.last >= l.since THEN f.first + (l.since - f.first + l.step - 1) / l.step * l.step
-ELSE l.since END
+_ALL = f"""
+SELECT c.id AS calendar_id, v.id AS visit_type_id FROM engine_calendar c
+JOIN engine_visittype_calendars o ON o.calendar_id = c.id
+JOIN engine_visittype v ON v.id = o.visittype_id AND v.active AND c.kind = v.needs[1] AND {_FITS_VISIT_TYPE}
+WHERE c.active AND {_FITS_CALENDAR} LIMIT %(most)s
 """
 _FITS_LANE = """
 (%(specialty)s = '' OR specialty = lower(%(specialty)s))
@@ -115,28 +128,39 @@ AND (%(state)s = '' OR cardinality(states) = 0 OR states @> ARRAY[%(state)s]::va
 AND (%(language)s = '' OR languages @> ARRAY[%(language)s]::varchar[])
 AND (%(modality)s = '' OR modalities @> ARRAY[%(modality)s]::varchar[])
 """
-_LANES = f"""
-SELECT id, step, greatest(%(after)s, %(now)s + notice) AS since, greatest(head, %(after)s, %(now)s + notice) AS head,
-       least(%(until)s, %(now)s + horizon * {_A_DAY}) AS until
-FROM engine_lane WHERE {_FITS_LANE}
+_ROW = "visit_type_id, calendar_id, first, last"
+# The rows from now on, and those whose time has passed: there a run that has begun goes on; what comes after it is not known.
+_BOUNDS = f"""
+SELECT * FROM (
+  SELECT CASE WHEN f.first >= t.since THEN f.first
+              WHEN f.last >= t.since THEN f.first + (t.since - f.first + v.step - 1) / v.step * v.step
+              ELSE t.since END AS bound, f.calendar_id, f.visit_type_id, least(%(until)s, %(now)s + v.horizon * {_A_DAY}) AS until
+  FROM {{rows}} AS f JOIN engine_visittype v ON v.id = f.visit_type_id
+  CROSS JOIN LATERAL (SELECT greatest(%(after)s, %(now)s + v.notice) AS since) AS t
+) AS bounds WHERE bound <= until ORDER BY bound LIMIT %(size)s
 """
+_BEHIND = f"SELECT {_ROW} FROM lane l JOIN engine_nextfree ON lane_id = l.id AND first < %(since)s"
+# A full page says nothing of what comes after its last row, nor of the lanes that were not opened.
 _OF_A_SPECIALTY = f"""
 WITH lane AS MATERIALIZED (
-  SELECT * FROM ({_LANES}) AS l WHERE head <= until ORDER BY head LIMIT %(size)s)
-SELECT CASE WHEN (SELECT count(*) FROM lane) = %(size)s THEN (SELECT max(head) FROM lane) ELSE {_FOR_EVER} END,
-       f.bound, f.calendar_id, f.visit_type_id
-FROM lane l CROSS JOIN LATERAL (
-  (SELECT f.first AS bound, f.calendar_id, f.visit_type_id FROM engine_nextfree f
-   WHERE f.lane_id = l.id AND f.first BETWEEN l.since AND l.until ORDER BY f.first LIMIT %(size)s)
-  UNION ALL
-  (SELECT {_BOUND} AS bound, f.calendar_id, f.visit_type_id FROM engine_nextfree f
-   WHERE f.lane_id = l.id AND f.first < l.since ORDER BY 1 LIMIT %(size)s)
-) AS f ORDER BY f.bound LIMIT %(size)s
+  SELECT id, greatest(head, %(since)s) AS head FROM engine_lane WHERE head <= %(until)s AND {_FITS_LANE}
+  ORDER BY 2 LIMIT %(size)s
+), ahead AS MATERIALIZED (
+  SELECT f.* FROM lane l CROSS JOIN LATERAL (
+    SELECT {_ROW} FROM engine_nextfree WHERE lane_id = l.id AND first BETWEEN %(since)s AND %(until)s ORDER BY first LIMIT %(size)s
+  ) AS f ORDER BY first LIMIT %(size)s
+), rest AS (
+  SELECT least((SELECT max(head) FROM lane HAVING count(*) = %(size)s),
+               (SELECT max(first) FROM ahead HAVING count(*) = %(size)s)) AS rest
+)
+SELECT coalesce(rest, {_FOR_EVER}), bound, calendar_id, visit_type_id FROM rest LEFT JOIN (
+  {_BOUNDS.format(rows=f"(TABLE ahead UNION ALL {_BEHIND})")}
+) AS found ON true ORDER BY bound
 """
 _OF_A_VISIT_TYPE = f"""
-SELECT {_FOR_EVER}, {_BOUND} AS bound, f.calendar_id, f.visit_type_id
-FROM engine_nextfree f JOIN ({_LANES}) AS l ON l.id = f.lane_id
-WHERE f.visit_type_id = %(visit_type)s AND f.first <= l.until ORDER BY bound LIMIT %(size)s
+SELECT {_FOR_EVER}, bound, calendar_id, visit_type_id FROM (
+  {_BOUNDS.format(rows=f"(SELECT {_ROW} FROM engine_nextfree WHERE visit_type_id = %(visit_type)s)")}
+) AS found ORDER BY bound
 """
 _BURDENS = """
 SELECT c.id, c.weight, floor(extract(epoch FROM max(a.created_at)))::bigint,
@@ -151,8 +175,7 @@ WHERE c.id = ANY(%(calendars)s) GROUP BY c.id
 def first_available(wish: Wish) -> First:
     """The earliest free slots across all clinics, one a calendar; equals in the order of the policy."""
     standing = _standing()
-    changed = _changed(standing)
-    few = len(changed) < _CHANGES
+    changed, few = _changed(standing)
     if not standing.built or (not few and wish.visit_type):
         suspects, indexed = _candidates(wish, _ALL, {}), False
     else:
@@ -231,6 +254,9 @@ class _Search:
         start = max(wish.after, one.bound * _MINUTE)
         if best is not None and best.start <= start:
             return
+        if self._looks % _KNOWN_AHEAD == 0:
+            soon = [one, *heapq.nsmallest(_KNOWN_AHEAD - 1, self._candidates)]
+            know({next_.calendar: next_.rules for next_ in soon}, {next_.visit_type: next_.revision for next_ in soon})
         self._looks += 1
         rules, within = visit_type_rules(one.visit_type, one.revision), Interval(start, wish.after + SEARCHED_S)
         found = earliest(rules, one.calendar, one.uid, within, state=wish.state, modality=wish.modality)
@@ -246,17 +272,18 @@ def _standing() -> _Standing:
     return _Standing(built, (txid, calendar, version), now)
 
 
-def _changed(standing: _Standing) -> list[int]:
-    """The calendars of which the index may not know all yet, at most `_CHANGES` from each source."""
+def _changed(standing: _Standing) -> tuple[list[int], bool]:
+    """The calendars that may be free earlier than the index knows; and whether these are all."""
     if not standing.built:
-        return []
+        return [], True
     with connection.cursor() as cursor:
         cursor.execute(_CHANGED, [*standing.position, _CHANGES, _CHANGES])
-        return [row[0] for row in cursor.fetchall()]
+        rows = cursor.fetchall()
+    return sorted({calendar for calendar, event in rows if event not in _TAKE_TIME}), len(rows) < _CHANGES
 
 
 def _candidates(wish: Wish, pairs: str, given: dict[str, Any]) -> list[_Candidate]:
-    """Those of `pairs` (SQL) that are offered now and fit the wish; any number may be too many by one."""
+    """Those of `pairs` (SQL) that are offered now and fit the wish; one more than are looked at, if there are so many."""
     if given.get("changed") == []:
         return []
     with connection.cursor() as cursor:
@@ -265,14 +292,13 @@ def _candidates(wish: Wish, pairs: str, given: dict[str, Any]) -> list[_Candidat
 
 
 def _page(wish: Wish, *, now: int, size: int) -> _Page:
-    minutes = {"after": wish.after // _MINUTE, "now": now // _MINUTE, "size": size}
-    minutes["until"] = minutes["after"] + SEARCHED_S // _MINUTE
+    after, minute = wish.after // _MINUTE, now // _MINUTE
+    times = {"after": after, "now": minute, "since": max(after, minute), "until": after + SEARCHED_S // _MINUTE, "size": size}
     with connection.cursor() as cursor:
-        cursor.execute(_OF_A_VISIT_TYPE if wish.visit_type else _OF_A_SPECIALTY, _asked(wish) | minutes)
-        rows = cursor.fetchall()
-    # A full page says nothing of what comes after its last row, nor of lanes that were not opened.
-    read_to = rows[-1][1] if len(rows) == size else _FOR_EVER
-    return _Page([row[1:] for row in rows], min(rows[0][0], read_to) if rows else _FOR_EVER)
+        cursor.execute(_OF_A_VISIT_TYPE if wish.visit_type else _OF_A_SPECIALTY, _asked(wish) | times)
+        found = cursor.fetchall()
+    rows = [row[1:] for row in found if row[1] is not None]
+    return _Page(rows, min([*(row[0] for row in found[:1]), *(row[0] for row in rows[size - 1 :])], default=_FOR_EVER))
 
 
 def _asked(wish: Wish) -> dict[str, Any]:

@@ -273,7 +273,7 @@ class OutboxEvent(models.Model):
 class Lane(models.Model):
     """What a search for the first available can ask for, once for all the rows of `NextFree` that share it.
 
-    `head` is at or before the `first` of each of them. Times in minutes, the horizon in days.
+    `head` is at or before the `first` of each of them.
     """
 
     specialty = models.CharField(max_length=100)
@@ -281,23 +281,20 @@ class Lane(models.Model):
     states = ArrayField(models.CharField(max_length=2))
     languages = ArrayField(models.CharField(max_length=2))
     modalities = ArrayField(models.CharField(max_length=20))
-    step = models.SmallIntegerField()
-    notice = models.IntegerField()
-    horizon = models.SmallIntegerField()
+    digest = models.BigIntegerField(unique=True)
+    """Of the above: an index of a tenth of the size."""
     head = models.IntegerField()
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["specialty", "states", "languages", "modalities", "step", "notice"], name="lane_facts"),
-        ]
-        indexes = [models.Index(F("head") - F("notice"), name="lane_due")]
+        indexes = [models.Index(fields=["specialty"], name="lane_specialty")]
 
 
 class NextFree(models.Model):
     """The index of the first available: when a calendar is next free for a visit type (`next_free.py` keeps it).
 
-    Whole minutes since 1970. Nothing is free before `first`; from there each step of the lane is, up to `last`. Where nothing was
-    found, `last` is before `first`: then the row is to be looked at anew. So time that passes makes no row wrong.
+    Whole minutes since 1970. Nothing is free before `first`; from there each step of the visit type is, up to `last`. Where nothing
+    was found, `last` is before `first`: then the row is to be looked at anew. So time that passes makes no row wrong. `notice` is
+    the visit type's.
     """
 
     pk = models.CompositePrimaryKey("visit_type_id", "calendar_id")
@@ -306,10 +303,12 @@ class NextFree(models.Model):
     lane_id = models.IntegerField()
     first = models.IntegerField()
     last = models.IntegerField()
+    notice = models.IntegerField()
 
     class Meta:
         indexes = [
             models.Index(fields=["lane_id", "first"], name="next_free_lane"),
+            models.Index(F("first") - F("notice"), name="next_free_due"),
             models.Index(fields=["last"], condition=Q(last__lt=F("first")), name="next_free_nothing"),
         ]
 

@@ -10,6 +10,7 @@ A row is a lower bound. It can become too early by itself, as time passes and sl
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -41,9 +42,10 @@ class Lane(NamedTuple):
     states: tuple[str, ...]
     languages: tuple[str, ...]
     modalities: tuple[str, ...]
-    step: int
-    notice: int
-    horizon: int
+
+    @property
+    def digest(self) -> int:
+        return int.from_bytes(blake2b(repr(tuple(self)).encode(), digest_size=8).digest(), signed=True)
 
 
 class _Offered(NamedTuple):
@@ -52,6 +54,7 @@ class _Offered(NamedTuple):
     pair: Pair
     revision: int
     uid: UUID
+    notice: int
     lane: Lane
 
 
@@ -79,7 +82,7 @@ WHERE (txid, calendar_id, version) > (%s::text::xid8, %s, %s) AND txid < pg_snap
 ORDER BY txid, calendar_id, version LIMIT %s
 """
 _OFFERED = """
-SELECT c.id, v.id, v.revision, c.uid, lower(c.specialty), c.states, c.languages, v.modalities, v.step, v.notice, v.horizon
+SELECT c.id, v.id, v.revision, c.uid, v.notice, lower(c.specialty), c.states, c.languages, v.modalities
 FROM unnest(%s::integer[], %s::integer[]) AS pair (calendar_id, visit_type_id)
 JOIN engine_visittype v ON v.id = pair.visit_type_id AND v.active
 JOIN engine_calendar c ON c.id = pair.calendar_id AND c.active AND c.kind = v.needs[1]
@@ -87,44 +90,46 @@ JOIN engine_visittype_calendars o ON o.visittype_id = v.id AND o.calendar_id = c
 """
 # Not ON CONFLICT: it takes a number of the sequence each time, and there are only two billion.
 _LANE = """
-WITH facts (specialty, states, languages, modalities, step, notice, horizon, head) AS (
-  VALUES (%s, %s::varchar[], %s::varchar[], %s::varchar[], %s::smallint, %s::integer, %s::smallint, %s::integer)
+WITH facts (specialty, states, languages, modalities, digest, head) AS (
+  VALUES (%s, %s::varchar[], %s::varchar[], %s::varchar[], %s::bigint, %s::integer)
 ), known AS (
-  UPDATE engine_lane l SET head = least(l.head, facts.head) FROM facts
-  WHERE (l.specialty, l.states, l.languages, l.modalities, l.step, l.notice, l.horizon)
-      = (facts.specialty, facts.states, facts.languages, facts.modalities, facts.step, facts.notice, facts.horizon) RETURNING l.id
+  UPDATE engine_lane l SET head = least(l.head, facts.head) FROM facts WHERE l.digest = facts.digest RETURNING l.id
 ), made AS (
-  INSERT INTO engine_lane (specialty, states, languages, modalities, step, notice, horizon, head)
+  INSERT INTO engine_lane (specialty, states, languages, modalities, digest, head)
   SELECT * FROM facts WHERE NOT EXISTS (SELECT FROM known) RETURNING id
 )
 SELECT id FROM known UNION ALL SELECT id FROM made
 """
+# A lane that a row has left may begin later now.
 _WRITE = """
-INSERT INTO engine_nextfree AS f (visit_type_id, calendar_id, lane_id, first, last)
-SELECT * FROM unnest(%s::integer[], %s::integer[], %s::integer[], %s::integer[], %s::integer[])
-ON CONFLICT (visit_type_id, calendar_id) DO UPDATE SET lane_id = excluded.lane_id, first = excluded.first, last = excluded.last
-WHERE (f.lane_id, f.first, f.last) <> (excluded.lane_id, excluded.first, excluded.last)
+INSERT INTO engine_nextfree AS f (visit_type_id, calendar_id, lane_id, first, last, notice)
+SELECT * FROM unnest(%s::integer[], %s::integer[], %s::integer[], %s::integer[], %s::integer[], %s::integer[])
+ON CONFLICT (visit_type_id, calendar_id) DO UPDATE
+SET lane_id = excluded.lane_id, first = excluded.first, last = excluded.last, notice = excluded.notice
+WHERE (f.lane_id, f.first, f.last, f.notice) <> (excluded.lane_id, excluded.first, excluded.last, excluded.notice)
+RETURNING coalesce(old.lane_id, new.lane_id)
 """
 _DROP = """
 DELETE FROM engine_nextfree f USING engine_calendar c, engine_visittype v
 WHERE c.id = ANY(%s) AND v.clinic_id = c.clinic_id AND f.visit_type_id = v.id AND f.calendar_id = c.id
       AND NOT (v.active AND c.active AND c.kind = v.needs[1] AND EXISTS (
         SELECT FROM engine_visittype_calendars o WHERE o.visittype_id = v.id AND o.calendar_id = c.id))
+RETURNING f.lane_id
 """
 _HEADS = f"""
-UPDATE engine_lane l SET head = coalesce((SELECT min(first) FROM engine_nextfree f WHERE f.lane_id = l.id), {_NEVER}) WHERE
+UPDATE engine_lane l SET head = coalesce((SELECT min(first) FROM engine_nextfree f WHERE f.lane_id = l.id), {_NEVER})
+WHERE l.id = ANY(%s)
 """
 _DUE = """
-SELECT f.visit_type_id, f.calendar_id, l.step, %(now)s + l.notice AS since
-FROM engine_lane l JOIN engine_nextfree f ON f.lane_id = l.id AND f.first < %(now)s + l.notice
-WHERE l.head - l.notice < %(now)s
+SELECT f.visit_type_id, f.calendar_id, v.step, %(now)s + f.notice AS since
+FROM engine_nextfree f JOIN engine_visittype v ON v.id = f.visit_type_id WHERE f.first - f.notice < %(now)s
 """
 _MOVE = f"""
-WITH due AS ({_DUE} AND f.last >= %(now)s + l.notice LIMIT {_MOVED})
+WITH due AS ({_DUE} AND f.last >= %(now)s + f.notice LIMIT {_MOVED})
 UPDATE engine_nextfree f SET first = f.first + (due.since - f.first + due.step - 1) / due.step * due.step
-FROM due WHERE f.visit_type_id = due.visit_type_id AND f.calendar_id = due.calendar_id
+FROM due WHERE f.visit_type_id = due.visit_type_id AND f.calendar_id = due.calendar_id RETURNING f.lane_id
 """
-_ENDED_RUNS = f"{_DUE} AND f.last < %(now)s + l.notice LIMIT {_ENDED}"
+_ENDED_RUNS = f"{_DUE} AND f.last < %(now)s + f.notice LIMIT {_ENDED}"
 _NOTHING_FOUND = f"""
 SELECT visit_type_id, calendar_id FROM engine_nextfree WHERE last < first AND last < %(now)s ORDER BY last LIMIT {_ENDED}
 """
@@ -189,18 +194,20 @@ def _move_on(cursor: CursorWrapper, *, now: int) -> int:
     minute = {"now": now // _MINUTE}
     cursor.execute(_MOVE, minute)
     moved: int = cursor.rowcount
+    _set_heads(cursor, {row[0] for row in cursor.fetchall()})
     ended: set[Pair] = set()
     for due in (_ENDED_RUNS, _NOTHING_FOUND):
         cursor.execute(due, minute)
         ended |= {Pair(calendar, visit_type) for visit_type, calendar, *_ in cursor.fetchall()}
     _refresh(cursor, sorted(ended), now=now)
     _drop(cursor, {pair.calendar for pair in ended})
-    cursor.execute(f"{_HEADS} l.head - l.notice < %(now)s", minute)
     return moved + len(ended)
 
 
 def _refresh(cursor: CursorWrapper, pairs: Sequence[Pair], *, now: int) -> None:
     """Looks when each is next free, if it is still offered, and writes it down."""
+    if not pairs:
+        return
     cursor.execute(_OFFERED, [[pair.calendar for pair in pairs], [pair.visit_type for pair in pairs]])
     rows = [_row(_offered(row), now=now) for row in cursor.fetchall()]
     if not rows:
@@ -208,19 +215,24 @@ def _refresh(cursor: CursorWrapper, pairs: Sequence[Pair], *, now: int) -> None:
     heads: dict[Lane, int] = {}
     for row in rows:
         heads[row.offered.lane] = min(row.first, heads.get(row.offered.lane, _NEVER))
-    keys = {}
+    keys: dict[Lane, int] = {}
     for lane, head in sorted(heads.items()):
-        cursor.execute(_LANE, [lane.specialty, *map(list, lane[1:4]), *lane[4:], head])
+        cursor.execute(_LANE, [lane.specialty, *map(list, lane[1:]), lane.digest, head])
         keys[lane] = cursor.fetchone()[0]
-    written = [(*reversed(row.offered.pair), keys[row.offered.lane], row.first, row.last) for row in rows]
+    written = [(one.pair.visit_type, one.pair.calendar, keys[one.lane], first, last, one.notice) for one, first, last in rows]
     cursor.execute(_WRITE, [list(column) for column in zip(*written, strict=True)])
-    cursor.execute(f"{_HEADS} l.id = ANY(%s)", [list(keys.values())])
+    _set_heads(cursor, {row[0] for row in cursor.fetchall()} | set(keys.values()))
+
+
+def _set_heads(cursor: CursorWrapper, lanes: set[int]) -> None:
+    if lanes:
+        cursor.execute(_HEADS, [sorted(lanes)])
 
 
 def _offered(row: Sequence[Any]) -> _Offered:
-    calendar, visit_type, revision, uid, specialty, states, languages, modalities, *times = row
-    facts = Lane(specialty, _set(states), _set(languages), _set(modalities), *times)
-    return _Offered(Pair(calendar, visit_type), revision, uid, facts)
+    calendar, visit_type, revision, uid, notice, specialty, *sets = row
+    states, languages, modalities = (tuple(sorted(values)) for values in sets)
+    return _Offered(Pair(calendar, visit_type), revision, uid, notice, Lane(specialty, states, languages, modalities))
 
 
 def _row(offered: _Offered, *, now: int) -> _Row:
@@ -243,7 +255,4 @@ def _row(offered: _Offered, *, now: int) -> _Row:
 def _drop(cursor: CursorWrapper, calendars: Iterable[int]) -> None:
     """Deletes the rows of what these calendars do not offer any more."""
     cursor.execute(_DROP, [list(calendars)])
-
-
-def _set(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(values))
+    _set_heads(cursor, {row[0] for row in cursor.fetchall()})

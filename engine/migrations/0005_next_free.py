@@ -22,9 +22,7 @@ class Migration(migrations.Migration):
                 ("states", django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=2), size=None)),
                 ("languages", django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=2), size=None)),
                 ("modalities", django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=20), size=None)),
-                ("step", models.SmallIntegerField()),
-                ("notice", models.IntegerField()),
-                ("horizon", models.SmallIntegerField()),
+                ("digest", models.BigIntegerField(unique=True)),
                 ("head", models.IntegerField()),
             ],
         ),
@@ -42,6 +40,7 @@ class Migration(migrations.Migration):
                 ("lane_id", models.IntegerField()),
                 ("first", models.IntegerField()),
                 ("last", models.IntegerField()),
+                ("notice", models.IntegerField()),
             ],
         ),
         migrations.CreateModel(
@@ -81,19 +80,17 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="lane",
-            index=models.Index(
-                django.db.models.expressions.CombinedExpression(models.F("head"), "-", models.F("notice")), name="lane_due"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="lane",
-            constraint=models.UniqueConstraint(
-                fields=("specialty", "states", "languages", "modalities", "step", "notice"), name="lane_facts"
-            ),
+            index=models.Index(fields=["specialty"], name="lane_specialty"),
         ),
         migrations.AddIndex(
             model_name="nextfree",
             index=models.Index(fields=["lane_id", "first"], name="next_free_lane"),
+        ),
+        migrations.AddIndex(
+            model_name="nextfree",
+            index=models.Index(
+                django.db.models.expressions.CombinedExpression(models.F("first"), "-", models.F("notice")), name="next_free_due"
+            ),
         ),
         migrations.AddIndex(
             model_name="nextfree",
