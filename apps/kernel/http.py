@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from io import BytesIO
 from typing import Any
@@ -27,6 +27,8 @@ from apps.kernel.problems import (
 log = logging.getLogger(__name__)
 
 _USUAL_BODY = 64 * 1024
+HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
+"""What every answer says unless it says otherwise."""
 
 REQUESTS = Histogram(
     "http_request_seconds",
@@ -39,6 +41,11 @@ REQUESTS = Histogram(
 @lru_cache(maxsize=5_000)
 def _series(route: str, method: str, status: int) -> Histogram:
     return REQUESTS.labels(route, method, status)
+
+
+def observed(route: str, method: str, status: int, seconds: float) -> None:
+    """Counts one answer."""
+    _series(route, method, status).observe(seconds)
 
 
 def sized(application: Callable[[dict[str, Any], Any], Iterable[bytes]]) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
@@ -73,12 +80,11 @@ class Door:
             response = refused
         if not response.streaming:
             response.headers.setdefault("Content-Length", str(len(response.content)))
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        response.headers.setdefault("Referrer-Policy", "same-origin")
-        response.headers.setdefault("Cache-Control", "no-store")
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
         match = request.resolver_match
         route = match.route if match else "unknown"
-        _series(route, request.method or "", response.status_code).observe(time.perf_counter() - started)
+        observed(route, request.method or "", response.status_code, time.perf_counter() - started)
         return response
 
     def process_exception(self, request: HttpRequest, fault: Exception) -> HttpResponse:
@@ -112,8 +118,13 @@ def as_response(request: HttpRequest, fault: Exception) -> HttpResponse:
 
 def client_address(request: HttpRequest) -> str:
     """Who is at the other end, as the edge saw it: the last hop is the one the edge itself wrote."""
-    forwarded = request.headers.get("X-Forwarded-For", "")
-    return forwarded.rpartition(",")[2].strip() or str(request.META.get("REMOTE_ADDR", ""))
+    return address(request.META)
+
+
+def address(meta: Mapping[str, Any]) -> str:
+    """The same, from a request's WSGI variables."""
+    forwarded = meta.get("HTTP_X_FORWARDED_FOR", "")
+    return str(forwarded.rpartition(",")[2].strip() or meta.get("REMOTE_ADDR", ""))
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
