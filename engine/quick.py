@@ -11,7 +11,7 @@ from typing import Any
 from django.db import DatabaseError
 
 from apps.kernel.callers import limited
-from apps.kernel.http import HEADERS, address, observed
+from apps.kernel.http import HEADERS, address, observed, stood_too_long
 from apps.kernel.problems import Problem
 from apps.kernel.tokens import SESSION_COOKIE
 from engine import availability
@@ -25,7 +25,7 @@ def quick(application: Application) -> Application:
 
     def door(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         known = availability.remembered(environ)
-        if known is None or "HTTP_AUTHORIZATION" in environ or SESSION_COOKIE in environ.get("HTTP_COOKIE", ""):
+        if known is None or _is_somebody(environ) or stood_too_long(environ, 0):
             return application(environ, start_response)
         started, (question, route) = time.perf_counter(), known
         try:
@@ -38,3 +38,7 @@ def quick(application: Application) -> Application:
         return [body]
 
     return door
+
+
+def _is_somebody(environ: dict[str, Any]) -> bool:
+    return "HTTP_AUTHORIZATION" in environ or SESSION_COOKIE in environ.get("HTTP_COOKIE", "")

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -171,6 +172,13 @@ def test_answers_that_are_kept_count_against_the_same_limit(practice: Practice) 
 
     assert found[:300] == ["200 OK"] * 300
     assert found[301].startswith("429")
+
+
+def test_who_has_stood_in_line_too_long_is_refused_here_too(practice: Practice) -> None:
+    ask(practice)
+
+    assert ask(practice, HTTP_X_REQUEST_START=f"{time.time() - 5:.3f}")[0].startswith("503")
+    assert ask(practice, HTTP_X_REQUEST_START=f"{time.time():.3f}")[0] == "200 OK"
 
 
 def test_what_is_gone_is_not_found(practice: Practice) -> None:
