@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from apps.kernel.api import as_json
 from apps.kernel.ids import as_id
+from apps.kernel.problems import NotFound
 from engine import answers, asked, queries, shapes
 from engine.days import EPOCH, NOW, as_moment
 from engine.kept import Kept
@@ -52,8 +53,8 @@ def answer(question: Question) -> bytes:
     uid = as_id(query.visit_type)
     rows = read(Statement(_STANDS, (str(uid), clinic))) if uid else []
     if not rows:
-        # Tells what is missing.
-        queries.visit_type_by_uid(uid, clinic=queries.clinic_by_slug(clinic).id)
+        queries.clinic_by_slug(clinic)
+        raise NotFound("No such visit type.", param="visit_type")
     within = asked.within(query.from_, query.to)
     now, basis = rows[0][0], (within, [row[1:] for row in rows])
     kept = _answers.get(question)

@@ -1,6 +1,6 @@
 """The reads: slots, the first available, appointments (and snapshots.py). They take no locks and decide nothing.
 
-Each answer comes from one statement, so what it says of rows and versions is one moment.
+What an answer says of a calendar, rows and version, is one moment: it comes from one statement, or is what one once said (days.py).
 """
 
 import heapq
