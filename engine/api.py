@@ -9,7 +9,7 @@ from apps.kernel import auditor
 from apps.kernel.api import PROBLEMS, Api, as_json
 from apps.kernel.ids import as_id
 from apps.kernel.shapes import ProblemOut
-from engine import answers, asked, bookings, calendars, envelopes, managing, queries, setup, shapes, visits
+from engine import answers, asked, bookings, calendars, envelopes, managing, queries, replicas, setup, shapes, visits
 from engine.callers import PUBLIC_READ, PUBLIC_WRITE, anybody, holder, manage_url, once
 from engine.errors import HoldExpired
 from engine.taking import taken, with_alternatives
@@ -37,7 +37,7 @@ auditor.routes(api)
 def clinic_profile(request: HttpRequest, clinic: str) -> HttpResponse:
     """A clinic's profile: what can be booked there, and with whom."""
     anybody(request, PUBLIC_READ)
-    row, types, calendars, locations = queries.profile(clinic)
+    row, types, calendars, locations = replicas.read(request, lambda: queries.profile(clinic))
     return as_json(answers.clinic(row, types, calendars, locations))
 
 
@@ -45,16 +45,19 @@ def clinic_profile(request: HttpRequest, clinic: str) -> HttpResponse:
 def slots(request: HttpRequest, clinic: str, query: Query[shapes.SlotsQuery]) -> HttpResponse:
     """Free slots of a visit type, by start; seven days from now unless asked otherwise, 62 at most."""
     anybody(request, PUBLIC_READ)
-    visit_type = queries.visit_type_by_uid(as_id(query.visit_type), clinic=queries.clinic_by_slug(clinic).id)
-    found = queries.slots(
-        visit_type,
-        asked.within(query.from_, query.to),
-        calendar=queries.calendar_by_uid(as_id(query.calendar), clinic=clinic).uid if query.calendar else None,
-        state=query.state,
-        modality=query.modality,
-        limit=query.limit,
-        after=asked.place(query.cursor),
-    )
+
+    def look() -> queries.Found:
+        return queries.slots(
+            queries.visit_type_by_uid(as_id(query.visit_type), clinic=queries.clinic_by_slug(clinic).id),
+            asked.within(query.from_, query.to),
+            calendar=queries.calendar_by_uid(as_id(query.calendar), clinic=clinic).uid if query.calendar else None,
+            state=query.state,
+            modality=query.modality,
+            limit=query.limit,
+            after=asked.place(query.cursor),
+        )
+
+    found = replicas.read(request, look, enough=asked.as_new_as(query.at_least))
     following = f"{found.next.start}.{found.next.calendar}" if found.next else None
     as_of = {str(day.rules.uid): day.version for day in found.days}
     return as_json({"items": answers.slots(found, query.tz), "next": following, "as_of": as_of})
@@ -64,14 +67,18 @@ def slots(request: HttpRequest, clinic: str, query: Query[shapes.SlotsQuery]) ->
 def first_available(request: HttpRequest, query: Query[shapes.FirstQuery]) -> HttpResponse:
     """The earliest free slots across all clinics, one a calendar."""
     anybody(request, PUBLIC_READ)
-    found = queries.first_available(
-        visit_type=queries.visit_type_by_uid(as_id(query.visit_type)).uid if query.visit_type else None,
-        specialty=query.specialty,
-        state=query.state,
-        modality=query.modality,
-        after=query.after if query.after is not None else int(time.time()),
-        limit=query.limit,
-    )
+
+    def look() -> queries.Found:
+        return queries.first_available(
+            visit_type=queries.visit_type_by_uid(as_id(query.visit_type)).uid if query.visit_type else None,
+            specialty=query.specialty,
+            state=query.state,
+            modality=query.modality,
+            after=query.after if query.after is not None else int(time.time()),
+            limit=query.limit,
+        )
+
+    found = replicas.read(request, look, enough=asked.as_new_as(query.at_least))
     as_of = {str(day.rules.uid): day.version for day in found.days}
     return as_json({"items": answers.slots(found, query.tz), "next": None, "as_of": as_of})
 

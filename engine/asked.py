@@ -1,6 +1,7 @@
 """What a request says, as the core takes it: identifiers, ranges, cursors, offers, patients."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from uuid import UUID
@@ -41,6 +42,17 @@ def place(cursor: str | None) -> queries.Place | None:
     if not (cursor.isascii() and start.isdigit() and calendar.isdigit() and len(start) < 12 and len(calendar) < 10):
         raise ValidationFailed("This is not a cursor we gave.", param="cursor")
     return queries.Place(int(start), int(calendar))
+
+
+def as_new_as(known: Sequence[str]) -> Callable[[queries.Found], bool]:
+    """Says of an answer whether it is as new as these versions, each `calendar:version`."""
+    versions = dict(one.split(":") for one in known)
+
+    def is_as_new(found: queries.Found) -> bool:
+        rests_on = {str(day.rules.uid): day.version for day in found.days}
+        return all(rests_on.get(calendar, -1) >= int(version) for calendar, version in versions.items())
+
+    return is_as_new
 
 
 def within(start: int | None, end: int | None, *, longest_days: int = LONGEST_SEARCH_DAYS, usual_days: int = 7) -> Interval:

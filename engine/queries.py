@@ -16,7 +16,7 @@ from django.db import connection
 from django.db.models import Q
 
 from apps.kernel.problems import NotFound
-from engine import models
+from engine import models, replicas
 from engine.offers import Offer
 from engine.rows import COLUMNS, from_row
 from engine.rules import CalendarRules, VisitTypeRules, calendar_rules, visit_type_rules, windows_around
@@ -240,7 +240,7 @@ GROUP BY c.id ORDER BY c.id
 def _days(calendars: Iterable[int], within: Interval, *, around: VisitTypeRules) -> tuple[int, list[Day]]:
     # A slot that starts inside may block time outside; a visit is shorter than a day, a buffer than half of one.
     reach = (around.visit.duration or DAY_S) + around.visit.before + around.visit.after
-    with connection.cursor() as cursor:
+    with replicas.cursor() as cursor:
         cursor.execute(_DAYS, [within.start - reach, within.end + reach, list(calendars)])
         rows = cursor.fetchall()
     days = [

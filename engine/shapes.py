@@ -179,6 +179,12 @@ class CancelIn(Closed):
 # --- queries ------------------------------------------------------------------------------------------------------------
 
 
+AtLeast = Annotated[
+    list[Annotated[str, Field(pattern=r"^[0-9a-f-]{36}:[0-9]{1,18}$")]],
+    Field(max_length=100, description="calendar:version, known from `as_of` or an event: the answer is no older"),
+]
+
+
 class SlotsQuery(Query):
     visit_type: Identifier
     from_: Annotated[Instant | None, Field(alias="from")] = None
@@ -189,6 +195,7 @@ class SlotsQuery(Query):
     tz: Zone = "UTC"
     limit: Limit = 100
     cursor: Token | None = None
+    at_least: AtLeast = []
 
 
 class FirstQuery(Query):
@@ -199,6 +206,7 @@ class FirstQuery(Query):
     after: Instant | None = None
     tz: Zone = "UTC"
     limit: Annotated[int, Field(ge=1, le=50)] = 10
+    at_least: AtLeast = []
 
     @model_validator(mode="after")
     def something_asked(self) -> "FirstQuery":
