@@ -79,14 +79,14 @@ def running(data: Path, *, replicas: int = 0) -> Iterator[dict[str, str]]:
     told = environment.variables(data, port=environment.free_ports(1)[0], demo=False, limits=True)
     with ExitStack() as started:
         for process in found.processes:
-            process.before()
-            started.enter_context(_started(process, log=data / f"{process.name}.log"))
-            process.then()
+            started.enter_context(running_process(process, log=data / f"{process.name}.log"))
         yield {**told, **found.variables}
 
 
 @contextmanager
-def _started(process: Process, *, log: Path) -> Iterator[None]:
+def running_process(process: Process, *, log: Path) -> Iterator[int]:
+    """One server for as long as the block runs; yields its pid. Raises SetupError when it does not start."""
+    process.before()
     with log.open("ab") as output:
         child = subprocess.Popen(guarded(process), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
     try:
@@ -95,7 +95,8 @@ def _started(process: Process, *, log: Path) -> Iterator[None]:
             if child.poll() is not None or time.monotonic() > deadline:
                 raise SetupError(f"{process.name} did not start:\n{log.read_text(errors='replace')[-2_000:]}")
             time.sleep(0.05)
-        yield
+        process.then()
+        yield child.pid
     finally:
         child.send_signal(process.stop_signal)
         try:
@@ -153,7 +154,7 @@ def _postgres(data: Path, *, replicas: int) -> Servers:
         then=partial(_make_databases, address("postgres"), passwords=passwords),
     )
     standbys = [
-        replica(data, number, port=own, probe=address("postgres", own), primary=process)
+        replica(data, number, port=own, probe=address("postgres", own), primary=address("postgres"))
         for number, own in enumerate(replica_ports, 1)
     ]
     # Said also when there is none: one that the caller's environment names is of another database.
@@ -161,22 +162,22 @@ def _postgres(data: Path, *, replicas: int) -> Servers:
     return Servers((process, *standbys), {_variable(name): address(name) for name in SERVICES} | read)
 
 
-def replica(data: Path, number: int, *, port: int, probe: str, primary: Process) -> Process:
-    """A standby of `primary`, which runs in `data`."""
+def replica(data: Path, number: int, *, port: int, probe: str, primary: str) -> Process:
+    """A standby, on `port`, of the PostgreSQL in `data`; `probe` and `primary` are how a superuser reaches the two."""
     standby = data / f"replica-{number}"
     password_file = data / "secrets" / f"{standbys.ROLE}.pgpass"
-    source = standbys.source(primary.probe, name=f"replica_{number}", password_file=password_file)
+    source = standbys.source(primary, name=f"replica_{number}", password_file=password_file)
     return Process(
         standby.name,
         command=(*_command(standby, port=port), f"--primary_conninfo={source}"),
         privileges=_unprivileged(),
         probe=probe,
-        follows=primary.probe,
+        follows=primary,
         url=f"postgresql://127.0.0.1:{port}",
-        after=(primary.name,),
+        after=("postgres",),
         stop_signal=signal.SIGINT,
         terminal="nothing",
-        before=partial(_prepare_replica, standby, primary=data / "postgres", superuser=primary.probe, source=source),
+        before=partial(_prepare_replica, standby, primary=data / "postgres", superuser=primary, source=source),
     )
 
 

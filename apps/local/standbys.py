@@ -14,7 +14,9 @@ from apps.local.environment import SetupError
 
 ROLE = "replica"
 """The role by which standbys follow, which can do nothing else."""
-_SYSTEM, _NEEDED = "Database system identifier", "Latest checkpoint's REDO WAL file"
+_SYSTEM = "Database system identifier"
+_REPLAYED, _TIMELINE = "Minimum recovery ending location", "Min recovery ending loc's timeline"
+_SEGMENT_BITS = 24
 
 
 def source(primary: str, *, name: str, password_file: Path) -> str:
@@ -68,7 +70,11 @@ def _position(address: str, function: str) -> int | None:
 
 def _can_go_on(standby: Path, *, primary: Path, binaries: Path) -> bool:
     mine, its = (_control(folder, binaries=binaries) for folder in (standby, primary))
-    return bool(mine) and mine[_SYSTEM] == its.get(_SYSTEM) and (primary / "pg_wal" / mine[_NEEDED]).is_file()
+    if not mine or mine[_SYSTEM] != its.get(_SYSTEM):
+        return False
+    high, low = (int(part, 16) for part in mine[_REPLAYED].split("/"))
+    segment = f"{int(mine[_TIMELINE]):08X}{high:08X}{low >> _SEGMENT_BITS:08X}"
+    return (primary / "pg_wal" / segment).is_file()
 
 
 def _control(folder: Path, *, binaries: Path) -> dict[str, str]:
