@@ -20,6 +20,7 @@ from django.conf import settings
 from redis.connection import Connection
 
 from apps.kernel.redis import Circuit, evaluated, told
+from engine import replicas
 from engine.kept import Kept
 from engine.scheduling.claims import DAY_S as DAY_S
 from engine.scheduling.claims import Claim, joined, ordered, packed
@@ -98,7 +99,7 @@ def from_rows(calendars: Sequence[int], *, first: int, last: int) -> tuple[str, 
     The one place where availability is read from rows. It may be another database than that of `moment`, if that is not behind
     what `moment` said: rows and version are of one snapshot, whichever that is.
     """
-    rows = read(Statement(_ROWS, (first * DAY_S, (last + 1) * DAY_S, list(calendars))))
+    rows = read(Statement(_ROWS, (first * DAY_S, (last + 1) * DAY_S, list(calendars))), using=replicas.alias())
     known = [Known(Stand(*stand), ordered(Claim(*claim) for claim in claims or ())) for _, *stand, claims in rows]
     return (str(rows[0][0]) if rows else ""), known
 
@@ -125,7 +126,7 @@ class Days:
         first, last = within.start // DAY_S, (within.end - 1) // DAY_S
         values = self._found(seen, range(first, last + 1), clinic=clinic)
         absent = [stand.calendar for stand in seen.stands if any(values[key] is None for key in _keys(seen, stand, first, last))]
-        made = self._made(absent, first=first, last=last, clinic=clinic) if absent else {}
+        made = self._made(absent, seen, first=first, last=last, clinic=clinic) if absent else {}
         known = []
         for stand in seen.stands:
             if stand.calendar not in made:
@@ -150,9 +151,16 @@ class Days:
                     self.memory.put(key, value)
         return values
 
-    def _made(self, calendars: Sequence[int], *, first: int, last: int, clinic: int) -> dict[int, Known | None]:
+    def _made(self, calendars: Sequence[int], seen: Moment, *, first: int, last: int, clinic: int) -> dict[int, Known | None]:
         """The calendars from their rows; None for one that is not active any more."""
-        epoch, known = from_rows(calendars, first=first, last=last)
+        at_least = {stand.calendar: stand.version for stand in seen.stands}
+
+        def is_as_new(found: tuple[str, list[Known]]) -> bool:
+            epoch, known = found
+            versions = {one.stand.calendar: one.stand.version for one in known}
+            return epoch == seen.epoch and all(versions.get(calendar, -1) >= at_least[calendar] for calendar in calendars)
+
+        epoch, known = replicas.fresh(lambda: from_rows(calendars, first=first, last=last), enough=is_as_new)
         made: dict[Key, bytes] = {
             (epoch, one.stand.calendar, day, one.stand.version): packed(one.claims, day)
             for one in known

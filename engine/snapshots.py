@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import connection
 
 from apps.kernel.problems import NotFound, VersionGone
-from engine import models, outbox
+from engine import models, outbox, replicas
 from engine.rows import COLUMNS, from_row
 from engine.rules import CalendarRules, calendar_rules, windows_around
 from engine.scheduling.hours import OpeningHours
@@ -79,7 +79,7 @@ def snapshots(uids: Sequence[UUID | None] | None, within: Interval, *, clinic: s
     if uids is not None and None in uids:
         raise NotFound("No such calendar.")
     asked: dict[str, Any] = {"start": within.start, "end": within.end, "clinic": clinic, "named": uids is not None}
-    with connection.cursor() as cursor:
+    with replicas.cursor() as cursor:
         cursor.execute(_SNAPSHOT, asked | {"uids": [str(uid) for uid in uids or ()]})
         rows = cursor.fetchall()
     of: dict[int, list[tuple[Any, ...]]] = {}
