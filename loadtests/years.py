@@ -1,14 +1,12 @@
 """Years of a platform in moments: clinics with calendars, and all that was and is booked on them, by INSERT … SELECT.
 
-What is made keeps every promise that `verify` checks. A practitioner sees ten people a day, and every fifth visit takes the
-clinic's room too, which has a place for each practitioner. The last days of it lie ahead.
+What is made keeps every promise that `verify` checks. Every fifth visit takes the clinic's room too, which has a place for each
+practitioner. The last days of it lie ahead.
 """
 
 from dataclasses import asdict, dataclass
 
 from django.db import connection
-
-_VISITS_A_DAY = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +17,8 @@ class Years:
     practitioners: int
     busy: int
     usual: int
-    ahead: int = 60
+    a_day: int = 10
+    ahead: int = 14
 
 
 _CLINICS = """
@@ -85,7 +84,7 @@ INSERT INTO kernel_auditseal (position, entry, txid, hash) SELECT id, id, txid, 
 
 def fill(years: Years) -> None:
     """Adds it to an empty database."""
-    values = asdict(years) | {"a_day": _VISITS_A_DAY}
+    values = asdict(years)
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0; SET enable_seqscan = on; SET work_mem = '128MB'")
         for statement in (_CLINICS, _VISITS, _KEPT):

@@ -30,7 +30,7 @@ from tests.plans import Look, Plans, big_tables, explained_database, plans
 from tests.practice import make_practice
 from tests.writes import WRITES
 
-YEARS = Years(clinics=2_000, practitioners=2, busy=2_000, usual=12, ahead=14)
+YEARS = Years(clinics=2_000, practitioners=2, busy=2_000, usual=12)
 BIG = 2_000
 """From how many rows on a table must not be read as a whole."""
 MOST_ROWS = 1_000
