@@ -32,7 +32,7 @@ from apps.local import servers
 SIZES = (100_000, 1_000_000, 5_000_000)
 OF_A_PRACTITIONER, PRACTITIONERS, A_DAY = 2_500, 10, 4
 AHEAD = 14
-ROUNDS, TIMES = 5, 60
+_WARM = 5
 RESULTS = Path(__file__).parent / "results" / "tables.md"
 TABLES = ("engine_appointment", "engine_allocation", "engine_outboxevent", "kernel_auditentry")
 _NOT_RUNNING = ("outbox_moves", "holds_end")
@@ -43,20 +43,23 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, help="measure one size and print it as JSON")
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--times", type=int, default=60, help="of each case in a round")
     options = parser.parse_args()
     if options.size:
         with tempfile.TemporaryDirectory(prefix="healthflow-load-") as folder, servers.running(Path(folder)) as variables:
             os.environ.update({**variables, "DJANGO_SETTINGS_MODULE": "engine.settings"})
             django.setup()
             _may_load_unchecked(variables)
-            print(json.dumps(measure(options.size)))
+            print(json.dumps(measure(options.size, rounds=options.rounds, times=options.times)))
         return
     found = []
     for size in options.sizes:
-        command = (sys.executable, "-m", "loadtests.tables", "--size", str(size))
+        command = [sys.executable, "-m", "loadtests.tables", "--size", str(size)]
+        command += ["--rounds", str(options.rounds), "--times", str(options.times)]
         asked = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         found.append(json.loads(asked.stdout.splitlines()[-1]))
-        RESULTS.write_text(page(found))
+        RESULTS.write_text(page(found, repeated=f"{options.rounds} times {options.times}"))
 
 
 def _may_load_unchecked(variables: dict[str, str]) -> None:
@@ -67,7 +70,7 @@ def _may_load_unchecked(variables: dict[str, str]) -> None:
         cursor.execute("GRANT SET ON PARAMETER session_replication_role TO engine")
 
 
-def measure(size: int) -> dict[str, Any]:
+def measure(size: int, *, rounds: int, times: int) -> dict[str, Any]:
     from django.core.management import call_command
     from django.db import connection
 
@@ -94,14 +97,17 @@ def measure(size: int) -> dict[str, Any]:
     )
     cases = list(_cases())
     found: dict[str, dict[str, list[tuple[float, float]]]] = {"four parts": {}, "one table": {}}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for layout, timed in found.items():
             if layout == "one table":
                 _exchange()
-            _time(cases, timed)
+            _time(cases, timed, times=times)
             if layout == "one table":
                 _exchange()
-    _do("DROP TABLE whole")
+    # What was booked there meanwhile is booked here.
+    _do(
+        "INSERT INTO engine_allocation SELECT * FROM whole ON CONFLICT (appointment_id, calendar_id) DO NOTHING", "DROP TABLE whole"
+    )
     began = time.monotonic()
     for tick in range(144):
         tasks.settle(tick)
@@ -109,8 +115,8 @@ def measure(size: int) -> dict[str, Any]:
     _do("VACUUM ANALYZE engine_allocation")
     _do("REINDEX TABLE engine_allocation")
     found["settled"] = {}
-    for _ in range(ROUNDS):
-        _time(cases, found["settled"])
+    for _ in range(rounds):
+        _time(cases, found["settled"], times=times)
     verdict = verify()
     return {
         "appointments": size,
@@ -226,7 +232,7 @@ def _listed(ask: Callable[..., object], clinic: str, within: object) -> object:
     return ask(clinic=clinic, calendar=None, patient="", status="", within=within, limit=100, after=None)
 
 
-def _time(cases: Sequence[Case], into: dict[str, list[tuple[float, float]]]) -> None:
+def _time(cases: Sequence[Case], into: dict[str, list[tuple[float, float]]], *, times: int) -> None:
     """Adds (seconds, the backend's CPU seconds) of each case, done some times."""
     from django.db import connection
 
@@ -238,12 +244,12 @@ def _time(cases: Sequence[Case], into: dict[str, list[tuple[float, float]]]) -> 
         spent = Path(f"/proc/{cursor.fetchone()[0]}/schedstat")
     gate.reset()
     for case in cases:
-        for number in range(TIMES + 5):
+        for number in range(times + _WARM):
             given = case.before()
             cpu, began = int(spent.read_text().split()[0]), time.perf_counter()
             case.act(given)
             took = time.perf_counter() - began
-            if number >= 5:  # the first prepare their statements
+            if number >= _WARM:  # the first prepare their statements
                 into.setdefault(case.name, []).append((took, (int(spent.read_text().split()[0]) - cpu) / 1e9))
 
 
@@ -256,15 +262,15 @@ def _figures(some: Sequence[tuple[float, float]]) -> dict[str, float]:
 # --- the page -------------------------------------------------------------------------------------------------------------
 
 
-def page(found: Sequence[dict[str, Any]]) -> str:
+def page(found: Sequence[dict[str, Any]], *, repeated: str) -> str:
     """What was found, as Markdown."""
     heads = [f"{one['appointments']:,}" for one in found]
     lines = [
         "# Tables for years of data",
         "",
         f"`python -m loadtests.tables`, {datetime.now(UTC):%Y-%m-%d}. A practitioner has {OF_A_PRACTITIONER:,} appointments,"
-        f" {A_DAY} a day, from {OF_A_PRACTITIONER // A_DAY - AHEAD} days back to {AHEAD} ahead; one thread, no HTTP; {ROUNDS} times"
-        f" {TIMES} of each, the two layouts in turns. Settled: once `tasks.settle` has removed what is over for 400 days.",
+        f" {A_DAY} a day, from {OF_A_PRACTITIONER // A_DAY - AHEAD} days back to {AHEAD} ahead; one thread, no HTTP; {repeated}"
+        f" of each, the two layouts in turns. Settled: once `tasks.settle` has removed what is over for 400 days.",
         "",
         "## Milliseconds: p50 / p99 / CPU of PostgreSQL (median)",
         "",
