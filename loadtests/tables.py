@@ -1,9 +1,9 @@
 """What years of data cost: bytes an appointment, and the time of the hot statements, as the tables grow.
 
 `python -m loadtests.tables` starts a PostgreSQL of its own for each size, fills it (years.py), measures in one thread, and writes
-results/tables.md. The core's own functions are called, with prepared statements, as the server does; no HTTP. The CPU is that of
-the connection's backend, in nanoseconds from /proc/<pid>/schedstat. Beside it, in turns on the same rows: one table of
-allocations without partitions, and the tables after history has left (tasks.settle).
+results/tables.json and .md. The core's own functions are called, with prepared statements, as the server does; no HTTP. The CPU is
+that of the connection's backend, in nanoseconds from /proc/<pid>/schedstat. Beside it, in turns on the same rows: one table of
+allocations without partitions; and afterwards the same once history has left (tasks.settle).
 """
 
 import json
@@ -53,13 +53,17 @@ def main() -> None:
             _may_load_unchecked(variables)
             print(json.dumps(measure(options.size, rounds=options.rounds, times=options.times)))
         return
-    found = []
+    # Sizes that are measured one by one make one page.
+    kept = RESULTS.with_suffix(".json")
+    found = {one["appointments"]: one for one in json.loads(kept.read_text())} if kept.is_file() else {}
     for size in options.sizes:
         command = [sys.executable, "-m", "loadtests.tables", "--size", str(size)]
         command += ["--rounds", str(options.rounds), "--times", str(options.times)]
         asked = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        found.append(json.loads(asked.stdout.splitlines()[-1]))
-        RESULTS.write_text(page(found, repeated=f"{options.rounds} times {options.times}"))
+        found[size] = json.loads(asked.stdout.splitlines()[-1])
+        in_order = [found[number] for number in sorted(found)]
+        kept.write_text(json.dumps(in_order, indent=1) + "\n")
+        RESULTS.write_text(page(in_order, repeated=f"{options.rounds} times {options.times}"))
 
 
 def _may_load_unchecked(variables: dict[str, str]) -> None:
