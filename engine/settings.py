@@ -54,6 +54,8 @@ _SESSION = {
     "plan_cache_mode": "force_generic_plan",
     # A plan that is kept must not be one for a table that was still small: everything asked here has an index.
     "enable_seqscan": "off",
+    # Nor is a look at a few rows for three processes: with partitions the planner would rather read everybody's time so.
+    "max_parallel_workers_per_gather": "0",
     "jit": "off",
 }
 DATABASES: dict[str, Any] = {"default": database(ENV.database_url_engine, connect_timeout=3, **_SESSION)}
