@@ -23,7 +23,7 @@ from apps.kernel.redis import Circuit, evaluated, told
 from engine import replicas
 from engine.kept import Kept
 from engine.scheduling.claims import DAY_S as DAY_S
-from engine.scheduling.claims import Claim, joined, ordered, packed
+from engine.scheduling.claims import Claim, joined, ordered, packed_days
 from engine.scheduling.intervals import Interval
 from engine.statements import Statement, read
 
@@ -165,9 +165,9 @@ class Days:
 
         epoch, known = replicas.fresh(lambda: from_rows(calendars, first=first, last=last), enough=is_as_new)
         made: dict[Key, bytes] = {
-            (epoch, one.stand.calendar, day, one.stand.version): packed(one.claims, day)
+            (epoch, one.stand.calendar, day, one.stand.version): value
             for one in known
-            for day in range(first, last + 1)
+            for day, value in packed_days(one.claims, first, last).items()
         }
         for key, value in made.items():
             self.memory.put(key, value)

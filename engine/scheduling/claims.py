@@ -24,6 +24,15 @@ def packed(claims: Iterable[Claim], day: int) -> bytes:
     return b"".join(_CLAIM.pack(unit, start - first, end - first, expires) for unit, start, end, expires in there)
 
 
+def packed_days(claims: Iterable[Claim], first: int, last: int) -> dict[int, bytes]:
+    """The same for each day from `first` to `last`; each claim is looked at for its own days only."""
+    there: dict[int, list[Claim]] = {day: [] for day in range(first, last + 1)}
+    for claim in claims:
+        for day in range(max(first, claim.start // DAY_S), min(last, (claim.end - 1) // DAY_S) + 1):
+            there[day].append(claim)
+    return {day: packed(found, day) for day, found in there.items()}
+
+
 def unpacked(value: bytes, day: int) -> list[Claim]:
     first = day * DAY_S
     return [Claim(unit, first + start, first + end, expires) for unit, start, end, expires in _CLAIM.iter_unpack(value)]

@@ -1,6 +1,6 @@
 """What takes a day's time, packed and unpacked."""
 
-from engine.scheduling.claims import DAY_S, Claim, joined, packed, unpacked
+from engine.scheduling.claims import DAY_S, Claim, joined, packed, packed_days, unpacked
 
 DAY = 20_000
 MIDNIGHT = DAY * DAY_S
@@ -28,6 +28,12 @@ def test_a_day_has_what_reaches_into_it_and_not_what_touches_it() -> None:
     before, into, out_of, after = claim(-1, 0), claim(-1, 1), claim(23, 25), claim(24, 25)
 
     assert unpacked(packed([before, into, out_of, after], DAY), DAY) == [into, out_of]
+
+
+def test_many_days_at_once_are_each_what_it_is_alone() -> None:
+    claims = [claim(-30, 50), claim(-1, 0), claim(0, 24), claim(23, 25), claim(24, 25), claim(100, 101), claim(-100, 200)]
+
+    assert packed_days(claims, DAY - 1, DAY + 2) == {day: packed(claims, day) for day in range(DAY - 1, DAY + 3)}
 
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
