@@ -40,7 +40,7 @@ RESULTS = Path(__file__).parent / "results" / "first_available.md"
 SEED = f"""
 SELECT setseed(0.5);
 CREATE TEMPORARY TABLE seeded AS
-SELECT n, n / {A_CLINIC} AS clinic, 'specialty-' || floor({SPECIALTIES} * random() ^ 2) AS specialty,
+SELECT n, n / {A_CLINIC} AS clinic, ('specialty-' || floor({SPECIALTIES} * random() ^ 2))::varchar AS specialty,
        ARRAY(SELECT DISTINCT chr(65 + s / 26) || chr(65 + s %% 26) FROM (
          SELECT floor({STATES} * random() ^ 3)::integer AS s
          FROM generate_series(1, CASE WHEN n %% 100 < 85 THEN 1 WHEN n %% 100 < 97 THEN 2 ELSE 8 END)) AS drawn
@@ -68,7 +68,7 @@ SELECT v.id AS visit_type, 1 + n AS calendar, specialty, states, languages, moda
        floor(extract(epoch FROM (opens_on + opens) AT TIME ZONE 'UTC') / 60)::integer AS first
 FROM seeded JOIN engine_visittype v ON v.id = 1 + clinic;
 INSERT INTO engine_lane (specialty, states, languages, modalities, digest, head)
-SELECT specialty, states, languages, modalities, row_number() OVER (), min(first) FROM indexed GROUP BY 1, 2, 3, 4;
+SELECT specialty, states, languages, modalities, %(digest)s, min(first) FROM indexed GROUP BY 1, 2, 3, 4;
 INSERT INTO engine_nextfree (visit_type_id, calendar_id, lane_id, first, last, notice)
 SELECT i.visit_type, i.calendar, l.id, i.first, i.first + 480 - 30 - 450 %% i.step, notice
 FROM indexed i JOIN engine_lane l USING (specialty, states, languages, modalities);
@@ -160,7 +160,9 @@ def emptied(cursor: "CursorWrapper") -> None:
 
 def fill(cursor: "CursorWrapper", *, calendars: int, unread: int) -> None:
     """A platform of so many calendars, and its index as the keeper would have left it."""
-    cursor.execute(SEED, {"calendars": calendars, "unread": unread})
+    from engine.next_free import DIGEST
+
+    cursor.execute(SEED.replace("%(digest)s", DIGEST), {"calendars": calendars, "unread": unread})
     cursor.execute("VACUUM ANALYZE")
     cursor.execute("RESET statement_timeout")
     cursor.execute("RESET work_mem")
@@ -243,7 +245,7 @@ def _refreshed_a_s(calendars: int) -> float:
 
     from engine.next_free import keep
 
-    rows = "SELECT md5(string_agg((calendar_id, first)::text, ',' ORDER BY calendar_id)) FROM engine_nextfree f"
+    rows = "SELECT md5(string_agg((calendar_id, lane_id, first)::text, ',' ORDER BY calendar_id)) FROM engine_nextfree f"
     with connection.cursor() as cursor:
         cursor.execute(rows)
         before = cursor.fetchone()
