@@ -149,7 +149,9 @@ def keep(*, seconds: float) -> int:
 
 def _round() -> int:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(_BEGIN)
+        cursor.execute("SELECT EXISTS (SELECT FROM engine_nextfreekept JOIN engine_stream USING (epoch))")
+        if not cursor.fetchone()[0]:
+            cursor.execute(_BEGIN)
         cursor.execute(_CLAIM)
         row = cursor.fetchone()
         if row is None:
