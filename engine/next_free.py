@@ -10,7 +10,6 @@ A row is a lower bound. It can become too early by itself, as time passes and sl
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from hashlib import blake2b
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -42,10 +41,6 @@ class Lane(NamedTuple):
     states: tuple[str, ...]
     languages: tuple[str, ...]
     modalities: tuple[str, ...]
-
-    @property
-    def digest(self) -> int:
-        return int.from_bytes(blake2b(repr(tuple(self)).encode(), digest_size=8).digest(), signed=True)
 
 
 class _Offered(NamedTuple):
@@ -88,10 +83,14 @@ JOIN engine_visittype v ON v.id = pair.visit_type_id AND v.active
 JOIN engine_calendar c ON c.id = pair.calendar_id AND c.active AND c.kind = v.needs[1]
 JOIN engine_visittype_calendars o ON o.visittype_id = v.id AND o.calendar_id = c.id
 """
+DIGEST = "('x' || left(md5((specialty, states, languages, modalities)::text), 16))::bit(64)::bigint"
+"""SQL: of a lane's facts, the arrays sorted."""
 # Not ON CONFLICT: it takes a number of the sequence each time, and there are only two billion.
-_LANE = """
-WITH facts (specialty, states, languages, modalities, digest, head) AS (
-  VALUES (%s, %s::varchar[], %s::varchar[], %s::varchar[], %s::bigint, %s::integer)
+_LANE = f"""
+WITH given (specialty, states, languages, modalities, head) AS (
+  VALUES (%s, %s::varchar[], %s::varchar[], %s::varchar[], %s::integer)
+), facts AS (
+  SELECT specialty, states, languages, modalities, {DIGEST} AS digest, head FROM given
 ), known AS (
   UPDATE engine_lane l SET head = least(l.head, facts.head) FROM facts WHERE l.digest = facts.digest RETURNING l.id
 ), made AS (
@@ -150,7 +149,9 @@ def keep(*, seconds: float) -> int:
 
 def _round() -> int:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(_BEGIN)
+        cursor.execute("SELECT EXISTS (SELECT FROM engine_nextfreekept JOIN engine_stream USING (epoch))")
+        if not cursor.fetchone()[0]:
+            cursor.execute(_BEGIN)
         cursor.execute(_CLAIM)
         row = cursor.fetchone()
         if row is None:
@@ -217,7 +218,7 @@ def _refresh(cursor: CursorWrapper, pairs: Sequence[Pair], *, now: int) -> None:
         heads[row.offered.lane] = min(row.first, heads.get(row.offered.lane, _NEVER))
     keys: dict[Lane, int] = {}
     for lane, head in sorted(heads.items()):
-        cursor.execute(_LANE, [lane.specialty, *map(list, lane[1:]), lane.digest, head])
+        cursor.execute(_LANE, [lane.specialty, *map(list, lane[1:]), head])
         keys[lane] = cursor.fetchone()[0]
     written = [(one.pair.visit_type, one.pair.calendar, keys[one.lane], first, last, one.notice) for one, first, last in rows]
     cursor.execute(_WRITE, [list(column) for column in zip(*written, strict=True)])

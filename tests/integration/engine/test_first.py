@@ -18,6 +18,7 @@ from engine.rules import calendar_uid
 from engine.scheduling.fairness import Policy
 from engine.scheduling.intervals import Interval
 from engine.scheduling.lifecycle import Event
+from tests.integration.engine.test_races import another_connection
 from tests.practice import DAY, Practice, make_practice, tomorrow
 from tests.writes import DESK, ZOE
 
@@ -249,6 +250,16 @@ def test_half_built_the_index_is_not_asked(practice: Practice, monkeypatch: pyte
     assert models.NextFreeKept.objects.get().built_to is None
     assert models.NextFree.objects.count() == 4
     assert as_a_scan(Wish(visit_type=practice.visit.id, after=tomorrow(), limit=5))
+
+
+def test_of_two_keepers_one_works_and_the_other_does_not_wait(practice: Practice) -> None:
+    keep()
+    close(practice.doctor, hours=72)
+    with another_connection() as other:
+        other.execute("SELECT 1 FROM engine_nextfreekept FOR UPDATE")
+        assert next_free.keep(seconds=5) == 0
+
+    assert next_free.keep(seconds=5) > 0
 
 
 def test_too_much_has_changed_for_the_index_and_a_clinic_is_still_answered_in_full(
