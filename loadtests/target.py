@@ -159,10 +159,18 @@ def make_clinic(target: Target, *, calendars: int) -> Clinic:
     return Clinic(slug, visit_types, _day(7), _day(7))
 
 
+def seeded(target: Target, *, clinics: int, calendars: int, appointments: int) -> str:
+    """New clinics with their calendars and what is booked on them, by `./manage.py engine seed`; the slug of the first."""
+    sizes = ("--clinics", str(clinics), "--calendars", str(calendars), "--appointments", str(appointments))
+    ended = _engine_command(target, "seed", *sizes, "--json")
+    if ended.returncode != 0:
+        raise RuntimeError(f"seed: {ended.stderr[-500:]}")
+    return str(json.loads(ended.stdout.splitlines()[-1])["clinics"][0])
+
+
 def seeded_clinic(target: Target, *, calendars: int, appointments: int) -> Clinic:
-    """A new clinic with its calendars and with what is booked on them, by `./manage.py engine seed`."""
-    command = ("seed", "--clinics", "1", "--calendars", str(calendars), "--appointments", str(appointments), "--json")
-    slug = json.loads(_engine_command(target, *command).stdout.splitlines()[-1])["clinics"][0]
+    """A new clinic with its calendars and with what is booked on them."""
+    slug = seeded(target, clinics=1, calendars=calendars, appointments=appointments)
     with closing(psycopg2.connect(target.database)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("SELECT id FROM engine_clinic WHERE slug = %s", [slug])
         (clinic,) = cursor.fetchone() or ()
