@@ -40,14 +40,14 @@ RESULTS = Path(__file__).resolve().parent / "results"
 class Sizes:
     """How large the platform is, how long each measurement lasts, and the rates at which the search for the knee begins."""
 
-    clinics: int = 100
-    calendars: int = 1000
-    appointments: int = 100_000
+    clinics: int = 20
+    calendars: int = 200
+    appointments: int = 160_000
     step_s: float = 6.0
     monolith_step_s: float = 15.0
     face_off_s: float = 45.0
     engine_from: float = 60.0
-    monolith_from: float = 2.0
+    monolith_from: float = 3.0
     patience_s: float = 15.0
     overload: float = 1.5
     costs_per_s: float = 60.0
@@ -212,6 +212,7 @@ def main() -> int:
         at = stack.enter_context(target.started()) if options.start else target.running(options.data)
         at = statements.counted(at, Path(at.variables["TOKEN_SIGNING_KEY_FILE"]).parents[1])
         target.seeded(at, clinics=options.clinics, calendars=options.calendars, appointments=options.appointments)
+        rested_s = target.at_rest(at)
         sizes = Sizes(
             options.clinics,
             options.calendars,
@@ -227,6 +228,7 @@ def main() -> int:
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": target.machine(),
         "load_average_before": options.load,
+        "rested_s": rested_s,
         "took_s": round(time.monotonic() - began),
         "appointments": options.appointments,
         "patience_s": options.patience,

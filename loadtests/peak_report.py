@@ -19,7 +19,7 @@ def as_markdown(result: Json) -> str:
             f"    {result['command']}",
             "",
             f"Load average before it began: {result['load_average_before']}; `elsewhere` is how many cores other programs had.",
-            "../README.md says how it is measured. `good` are people who were served within a second, waiting included.",
+            "../README.md says how it is measured. `good` are people who were served within three seconds, waiting included.",
             "",
             *_ramps(result),
             "",

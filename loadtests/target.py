@@ -29,6 +29,7 @@ BOOKING = ("engine", "postgres", "valkey")
 _MANAGE = (sys.executable, str(ROOT / "manage.py"))
 _START_WITHIN_S = 120
 _CAUGHT_UP_WITHIN_S = 600
+_REST_S, _AT_REST_CORES = 3.0, 0.25
 _TICKS = os.sysconf("SC_CLK_TCK")
 # An idle backend of PostgreSQL hands in its counters after ten seconds.
 _COUNTERS_SETTLE_S = 11
@@ -277,6 +278,19 @@ def caught_up(target: Target, clinic: Clinic) -> float:
                 raise RuntimeError("The other services did not catch up.")
             connection.rollback()
             time.sleep(0.2)
+
+
+def at_rest(target: Target) -> float:
+    """Waits until the stack has done what was seeded or booked before, all services; how many seconds that took."""
+    began, before = time.monotonic(), cpu(target)
+    while True:
+        time.sleep(_REST_S)
+        after = cpu(target)
+        if sum(since(before, after).values()) / _REST_S < _AT_REST_CORES:
+            return round(time.monotonic() - began, 1)
+        if time.monotonic() - began > _CAUGHT_UP_WITHIN_S:
+            raise RuntimeError("The stack did not come to rest.")
+        before = after
 
 
 def steal() -> float:

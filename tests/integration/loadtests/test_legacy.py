@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
-from django.db import connection
 
 from loadtests.legacy import data, server
 from loadtests.legacy.server import Legacy
@@ -24,9 +23,7 @@ POLLS = 20_000
 
 
 @pytest.fixture
-def legacy(transactional_db: None) -> Iterator[Legacy]:
-    given = connection.settings_dict
-    address = f"postgresql://{given['USER']}:{given['PASSWORD']}@{given['HOST']}:{given['PORT']}/{given['NAME']}"
+def legacy(address: str) -> Iterator[Legacy]:
     with server.started(address, data.small) as running:
         yield running
 
