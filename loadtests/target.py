@@ -169,18 +169,6 @@ def seeded(target: Target, *, clinics: int, calendars: int, appointments: int) -
     return str(json.loads(ended.stdout.splitlines()[-1])["clinics"][0])
 
 
-def seeded_clinic(target: Target, *, calendars: int, appointments: int) -> Clinic:
-    """A new clinic with its calendars and with what is booked on them."""
-    slug = seeded(target, clinics=1, calendars=calendars, appointments=appointments)
-    with closing(psycopg2.connect(target.database)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute("SELECT id FROM engine_clinic WHERE slug = %s", [slug])
-        (clinic,) = cursor.fetchone() or ()
-        cursor.execute("SELECT id FROM engine_calendar WHERE clinic_id = %s AND kind = 'practitioner' ORDER BY id", [clinic])
-        # One search over all its calendars would take longer than everything that is measured.
-        visit_types = _visit_types(cursor, clinic, [key for (key,) in cursor.fetchall()])
-    return Clinic(slug, visit_types, _day(7), _day(8))
-
-
 def _visit_types(cursor: psycopg2.extensions.cursor, clinic: int, calendars: Sequence[int]) -> list[str]:
     """Public ids of new visit types, each for some of the calendars: 15 minutes, on every quarter of an hour."""
     made = []
