@@ -32,7 +32,6 @@ _CALENDARS, _CLIENTS, _RIVALS, _SLOTS = 1000, 64, 200, 50
 _REFUSALS = 6400
 _MOST_BOOKINGS, _LONGEST_S = 20_000, 3600
 _SERVERS = ((1, 8), (2, 4), (2, 8), (4, 2))
-_OTHERS = ("auth", "records", "billing", "notifications")
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
@@ -234,7 +233,6 @@ def servers(at: Target, options: argparse.Namespace) -> Json:
 
 def beside(at: Target, options: argparse.Namespace) -> Json:
     """The same bookings with the other four services running and stopped, in turns, and how long these take to catch up."""
-    groups = [pid for name, pid in at.pids.items() if name.startswith(_OTHERS)]
     runs: dict[str, list[Json]] = {"running": [], "stopped": []}
     with _load(at) as load:
         crowd = Spread(load)
@@ -242,20 +240,12 @@ def beside(at: Target, options: argparse.Namespace) -> Json:
         for _ in range(options.rounds):
             runs["running"].append(crowd.run(options.bookings))
             target.caught_up(at, load.clinic)
-            _tell(groups, signal.SIGSTOP)
-            try:
+            with target.alone(at):
                 runs["stopped"].append(crowd.run(options.bookings))
-            finally:
-                _tell(groups, signal.SIGCONT)
             runs["stopped"][-1]["caught_up_s"] = target.caught_up(at, load.clinic)
     found: Json = {name: _summary(of_one) for name, of_one in runs.items()}
     times = [found[name]["median"]["p50_ms"] for name in ("stopped", "running")]
     return {"beside": {**found, "ratio": round(times[0] / times[1], 2)}, "verify": target.verify(at)}
-
-
-def _tell(groups: Sequence[int], number: signal.Signals) -> None:
-    for group in groups:
-        os.killpg(group, number)
 
 
 def everything(at: Target, options: argparse.Namespace) -> Json:

@@ -8,7 +8,6 @@ so that what differs is only what lies beside. The exit status is 1 when `./mana
 
 import argparse
 import asyncio
-import os
 import signal
 import statistics
 import sys
@@ -27,7 +26,6 @@ from loadtests.target import Json, Target
 
 _CALENDARS_A_CLINIC, _CLINICS_ASKED = 10, 10
 _PER_S, _SECONDS, _PATIENCE_S = 30.0, 5.0, 30.0
-_OTHERS = ("auth", "records", "billing", "notifications")
 _SPECIALTIES = ("family medicine", "pediatrics", "dermatology", "cardiology", "psychiatry")
 _LONGEST_S = 3600
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -54,20 +52,13 @@ class Size:
 
 @contextmanager
 def _platform(size: Size) -> Iterator[tuple[Target, Engine, Sequence[Sequence[Place]]]]:
-    """A stack of that size. The four services beside the engine stand still: they would be catching up with the seed for long."""
-    with target.started() as at:
-        groups = [pid for name, pid in at.pids.items() if name.startswith(_OTHERS)]
-        for group in groups:
-            os.killpg(group, signal.SIGSTOP)
-        try:
-            clinics = max(1, size.calendars // _CALENDARS_A_CLINIC)
-            target.seeded(at, clinics=clinics, calendars=size.calendars, appointments=size.appointments)
-            target.at_rest(at)
-            asked = sites.places(at)[:_CLINICS_ASKED]
-            yield at, Engine(at, asked), asked
-        finally:
-            for group in groups:
-                os.killpg(group, signal.SIGCONT)
+    """A stack of that size, with the engine alone."""
+    with target.started() as at, target.alone(at):
+        clinics = max(1, size.calendars // _CALENDARS_A_CLINIC)
+        target.seeded(at, clinics=clinics, calendars=size.calendars, appointments=size.appointments)
+        target.at_rest(at)
+        asked = sites.places(at)[:_CLINICS_ASKED]
+        yield at, Engine(at, asked), asked
 
 
 def growth(sizes: Sequence[Size], rounds: int) -> Json:

@@ -160,6 +160,7 @@ def main() -> int:
     began = time.monotonic()
     with ExitStack() as stack:
         at = stack.enter_context(target.started()) if options.start else target.running(options.data)
+        stack.enter_context(target.alone(at))
         target.seeded(at, clinics=50, calendars=500, appointments=20_000)
         target.at_rest(at)
         found = hot_clinic(at, Rush(people=options.people, within_s=options.within, rounds=options.rounds))

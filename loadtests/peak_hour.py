@@ -211,6 +211,7 @@ def main() -> int:
     with ExitStack() as stack:
         at = stack.enter_context(target.started()) if options.start else target.running(options.data)
         at = statements.counted(at, Path(at.variables["TOKEN_SIGNING_KEY_FILE"]).parents[1])
+        stack.enter_context(target.alone(at))
         target.seeded(at, clinics=options.clinics, calendars=options.calendars, appointments=options.appointments)
         rested_s = target.at_rest(at)
         sizes = Sizes(
