@@ -93,7 +93,7 @@ class Door:
         self._open = 0
         self.requests = 0
 
-    async def ask(self, method: str, path: str, body: bytes = b"", token: str = "") -> tuple[int, bytes]:
+    async def ask(self, method: str, path: str, body: bytes = b"", *, token: str = "", ticket: str = "") -> tuple[int, bytes]:
         """Raises TimeoutError after the patience, ConnectionError when there is no way in."""
         if self._open >= _CONNECTIONS:
             raise ConnectionRefusedError("too many wait already")
@@ -103,7 +103,7 @@ class Door:
         try:
             async with asyncio.timeout(self._patience_s):
                 await client.connect()
-                answer = await client.request(method, path, body, token)
+                answer = await client.request(method, path, body, token=token, ticket=ticket)
         except BaseException:
             client.close()
             raise

@@ -95,13 +95,16 @@ class Client(asyncio.Protocol):
     def connected(self) -> bool:
         return self._transport is not None
 
-    async def request(self, method: str, path: str, body: bytes = b"", token: str = "") -> tuple[int, bytes]:
+    async def request(self, method: str, path: str, body: bytes = b"", *, token: str = "", ticket: str = "") -> tuple[int, bytes]:
         """(status, body) of one request, a POST with a fresh Idempotency-Key. Raises ConnectionError."""
         if self._transport is None:
             raise ConnectionResetError("the server closed the connection")
         once = f"Idempotency-Key: {uuid4().hex}\r\n" if method == "POST" else ""
         who = f"Authorization: Bearer {given}\r\n" if (given := token or self._token) else ""
-        head = f"{method} {path} HTTP/1.1\r\n{_FIXED}{who}{once}Content-Length: {len(body)}\r\n\r\n"
+        line = f"Waiting-Ticket: {ticket}\r\n" if ticket else ""
+        # As the edge writes it: past saturation the engine refuses those who have stood in line too long.
+        since = f"X-Request-Start: {time.time():.3f}\r\n"
+        head = f"{method} {path} HTTP/1.1\r\n{_FIXED}{who}{once}{line}{since}Content-Length: {len(body)}\r\n\r\n"
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(head.encode() + body)
         return await self._answer

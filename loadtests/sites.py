@@ -26,7 +26,9 @@ _APPOINTMENTS = 5000
 class Ask(Protocol):
     """One request of a person: (status, body). Raises TimeoutError when their patience ends, ConnectionError."""
 
-    def __call__(self, method: str, path: str, body: bytes = b"", token: str = "") -> Awaitable[tuple[int, bytes]]: ...
+    def __call__(
+        self, method: str, path: str, body: bytes = b"", *, token: str = "", ticket: str = ""
+    ) -> Awaitable[tuple[int, bytes]]: ...
 
 
 class Refused(Exception):
@@ -183,12 +185,12 @@ class Engine:
 
     async def take(self, ask: Ask, place: Place, slot: str) -> tuple[bool, list[str]]:
         token = self._tokens[place.slug]
-        status, body = await ask("POST", f"{API}/holds", json.dumps({"slot": slot}).encode(), token)
+        status, body = await ask("POST", f"{API}/holds", json.dumps({"slot": slot}).encode(), token=token)
         answer = _read((status, body), 201, 409)
         if status == 409:
             return False, [other["slot"] for other in answer.get("alternatives") or ()]
         patient = json.dumps({"patient": PATIENT}).encode()
-        _read(await ask("POST", f"{API}/holds/{answer['id']}/confirm", patient, token), 201)
+        _read(await ask("POST", f"{API}/holds/{answer['id']}/confirm", patient, token=token), 201)
         return True, []
 
     def booked(self, place: Place) -> str:
@@ -196,13 +198,13 @@ class Engine:
 
     async def move(self, ask: Ask, place: Place, appointment: str, slot: str) -> bool:
         body = json.dumps({"slot": slot}).encode()
-        status, answer = await ask("POST", f"{API}/appointments/{appointment}/reschedule", body, self._tokens[place.slug])
+        status, answer = await ask("POST", f"{API}/appointments/{appointment}/reschedule", body, token=self._tokens[place.slug])
         _read((status, answer), 200, 409)
         return status == 200
 
     async def cancel(self, ask: Ask, place: Place, appointment: str) -> None:
         body = json.dumps({"by": "clinic", "reason": "load test"}).encode()
-        _read(await ask("POST", f"{API}/appointments/{appointment}/cancel", body, self._tokens[place.slug]), 200)
+        _read(await ask("POST", f"{API}/appointments/{appointment}/cancel", body, token=self._tokens[place.slug]), 200)
 
 
 class Monolith:
