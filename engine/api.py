@@ -12,10 +12,14 @@ from apps.kernel.shapes import ProblemOut
 from engine import answers, asked, bookings, calendars, envelopes, managing, queries, setup, shapes, visits
 from engine.callers import PUBLIC_READ, PUBLIC_WRITE, anybody, holder, manage_url, once
 from engine.errors import HoldExpired
+from engine.offers import Offer
+from engine.rows import Done
 from engine.taking import taken, with_alternatives
+from engine.waiting_room import waiting_room
 
 _KEYS_KEPT_S = 300
 _SECRET = {"name": "Hold-Secret", "in": "header", "schema": {"type": "string"}}
+_TICKET = {"name": "Waiting-Ticket", "in": "header", "schema": {"type": "string"}}
 
 api = Api(
     title="HealthFlow appointments",
@@ -76,12 +80,22 @@ def first_available(request: HttpRequest, query: Query[shapes.FirstQuery]) -> Ht
     return as_json({"items": answers.slots(found, query.tz), "next": None, "as_of": as_of})
 
 
-@api.post("/holds", response={201: shapes.HoldOut, PROBLEMS: ProblemOut}, tags=["holds"])
+@api.post("/holds", response={201: shapes.HoldOut, PROBLEMS: ProblemOut}, tags=["holds"], openapi_extra={"parameters": [_TICKET]})
 def hold(request: HttpRequest, body: shapes.HoldIn) -> HttpResponse:
-    """Holds a slot for a while, so that it can be confirmed at leisure."""
+    """Holds a slot for a while, so that it can be confirmed at leisure.
+
+    Where a crowd books at one clinic, `rate_limited` comes with a `ticket`: sent after `retry_after` seconds as Waiting-Ticket,
+    it lets its holder in.
+    """
     actor = anybody(request, PUBLIC_WRITE)
-    mine = once(request, actor)
-    done, offer = taken(asked.offer(body), lambda offer: bookings.hold(offer, seconds=body.seconds, actor=actor, once=mine))
+    mine, wanted = once(request, actor), asked.offer(body)
+    if actor.clinic is None:
+        waiting_room().enter(wanted, ticket=request.headers.get("Waiting-Ticket", ""))
+
+    def take(offer: Offer) -> Done:
+        return bookings.hold(offer, seconds=body.seconds, actor=actor, once=mine)
+
+    done, offer = taken(wanted, take, state=body.state)
     return answers.written(answers.hold(done.appointment, offer), status=201, replayed=done.replayed)
 
 
@@ -98,11 +112,11 @@ def extend(request: HttpRequest, hold_id: str, body: shapes.ExtendIn | None = No
     """Gives a hold more time, once, up to 900 s in all."""
     known = asked.known_id(hold_id)
     actor = holder(request, known)
-    seconds = body.seconds if body else shapes.ExtendIn().seconds
+    body = body or shapes.ExtendIn()
     try:
-        done = bookings.extend(known, seconds=seconds, actor=actor, once=once(request, actor))
+        done = bookings.extend(known, seconds=body.seconds, actor=actor, once=once(request, actor))
     except HoldExpired as expired:
-        raise with_alternatives(expired, asked.offer_of(expired.hold)) from None
+        raise with_alternatives(expired, asked.offer_of(expired.hold), state=body.state) from None
     return answers.written(answers.hold(done.appointment, asked.offer_of(done.appointment)), replayed=done.replayed)
 
 
@@ -124,7 +138,7 @@ def confirm(request: HttpRequest, hold_id: str, body: shapes.ConfirmIn) -> HttpR
     try:
         done = bookings.confirm(known, patient=patient, state=body.state, actor=actor, once=once(request, actor))
     except HoldExpired as expired:
-        raise with_alternatives(expired, asked.offer_of(expired.hold)) from None
+        raise with_alternatives(expired, asked.offer_of(expired.hold), state=body.state) from None
     answer = answers.appointment(done.appointment)
     if actor.clinic is None:
         answer["manage_url"] = manage_url(known)

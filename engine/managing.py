@@ -22,9 +22,9 @@ from apps.kernel.shapes import Closed, ProblemOut
 from engine import answers, bookings, queries, shapes
 from engine.callers import PUBLIC_READ, PUBLIC_WRITE, manage_url, managed, once
 from engine.deciding import IN_PERSON
-from engine.offers import parse
+from engine.offers import Offer, parse
 from engine.queries import Managed
-from engine.rows import Actor
+from engine.rows import Actor, Done
 from engine.scheduling.lifecycle import Status
 from engine.taking import taken
 
@@ -55,9 +55,13 @@ def cancel(request: HttpRequest, token: str, body: ManagedCancelIn | None = None
 @router.post("/{token}/reschedule", response={200: shapes.ManagedOut, PROBLEMS: ProblemOut})
 def reschedule(request: HttpRequest, token: str, body: shapes.RescheduleIn) -> HttpResponse:
     """Moves the visit to a slot from a search; when that is refused the old time stays."""
-    known, mine = _visit(request, token, PUBLIC_WRITE).appointment.id, once(request, _PATIENT)
-    done, _ = taken(parse(body.slot), lambda offer: bookings.reschedule(known, offer, by="patient", actor=_PATIENT, once=mine))
-    return _written(known, replayed=done.replayed)
+    visit, mine = _visit(request, token, PUBLIC_WRITE).appointment, once(request, _PATIENT)
+
+    def take(offer: Offer) -> Done:
+        return bookings.reschedule(visit.id, offer, by="patient", actor=_PATIENT, once=mine)
+
+    done, _ = taken(parse(body.slot), take, state=visit.state)
+    return _written(visit.id, replayed=done.replayed)
 
 
 @router.get("/{token}/calendar.ics", response={200: None, PROBLEMS: ProblemOut})

@@ -117,9 +117,7 @@ def slots(
     primaries = [
         day
         for day in days
-        if day.rules.kind == visit_type.needs[0]
-        and (calendar is None or day.rules.uid == calendar)
-        and (not state or not day.rules.states or state in day.rules.states)
+        if day.rules.kind == visit_type.needs[0] and (calendar is None or day.rules.uid == calendar) and day.rules.may_see(state)
     ]
     streams = [_free_slots(day, visit_type, within, now=now, days=days) for day in primaries]
     offers: list[Offer] = []
@@ -161,10 +159,15 @@ def first_available(*, visit_type: UUID | None, specialty: str, state: str, moda
 _recent: dict[tuple[int, int, int], tuple[float, Found]] = {}
 
 
-def alternatives(offer: Offer) -> Found:
-    """Free slots of the same visit type near a refused one, the nearest first."""
+def alternatives(offer: Offer, *, state: str = "") -> Found:
+    """Free slots of the same visit type near a refused one, the nearest first, of those who may see a patient in that state."""
     near = _near(offer)
-    others = [o for o in near.offers if (o.calendar, o.start) != (offer.calendar, offer.start)]
+    may = {day.rules.id for day in near.days if day.rules.may_see(state)}
+    others = [
+        replace(o, modality=offer.modality)
+        for o in near.offers
+        if o.calendar in may and (o.calendar, o.start) != (offer.calendar, offer.start)
+    ]
     nearest = heapq.nsmallest(
         _ALTERNATIVES, others, key=lambda o: (abs(o.start - offer.start), o.calendar != offer.calendar, o.calendar)
     )

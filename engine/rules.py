@@ -59,6 +59,10 @@ class CalendarRules:
     counter: int
     hours: Rules
 
+    def may_see(self, state: str) -> bool:
+        """Whether a patient in that state (none: not known) may be offered this calendar."""
+        return not state or not self.states or state in self.states
+
 
 @dataclass(frozen=True, slots=True)
 class VisitTypeRules:

@@ -52,11 +52,17 @@ class SlotChoice(Closed):
 
 
 class HoldIn(SlotChoice):
+    """`state`, where the patient will be, decides who may be among the alternatives; confirming decides about the licence."""
+
     seconds: Annotated[int, Field(ge=30, le=900)] = 300
+    state: State = ""
 
 
 class ExtendIn(Closed):
+    """`state` as for a hold."""
+
     seconds: Annotated[int, Field(ge=30, le=900)] = 300
+    state: State = ""
 
 
 LARGEST_ENVELOPE = 16 * 1024

@@ -36,7 +36,7 @@ def book(request: HttpRequest, body: shapes.AppointmentIn) -> HttpResponse:
         return bookings.book(offer, patient=patient, state=body.state, actor=actor, once=mine)
 
     if body.slot is not None:
-        done, _ = taken(parse(body.slot), take)
+        done, _ = taken(parse(body.slot), take, state=body.state)
     else:
         done = taken_as_named(asked.named(body, clinic=claims.clinic), take, state=body.state)
     return answers.written(answers.appointment(done.appointment), status=201, replayed=done.replayed)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from io import BytesIO
+from random import randint
 from typing import Any
 
 from django.conf import settings
@@ -27,6 +28,10 @@ from apps.kernel.problems import (
 log = logging.getLogger(__name__)
 
 _USUAL_BODY = 64 * 1024
+LONGEST_QUEUE_S = 2.0
+"""Who has stood in line this long is refused before any work: past saturation the work goes to those who still wait for it."""
+_EDGE_TIMEOUT_S = 30.0
+_SENT_AT_ONCE = 4 * 1024
 
 REQUESTS = Histogram(
     "http_request_seconds",
@@ -65,6 +70,8 @@ class Door:
         length = request.META.get("CONTENT_LENGTH") or "0"
         if length.isdigit() and int(length) > _longest(request):
             response = PayloadTooLarge().response()
+        elif _stood_too_long(request, int(length) if length.isdigit() else 0):
+            response = Unavailable("Too many ask at the moment.", retry_after=randint(1, 3)).response()  # noqa: S311 - no secret
         else:
             response = self._get_response(request)
         if response.status_code == 405 and response.get("Content-Type") != PROBLEM_JSON:
@@ -84,6 +91,17 @@ class Door:
     def process_exception(self, request: HttpRequest, fault: Exception) -> HttpResponse:
         """What a view outside the API raised."""
         return as_response(request, fault)
+
+
+def _stood_too_long(request: HttpRequest, length: int) -> bool:
+    """Whether the edge took this request (`X-Request-Start`, seconds of its clock) longer ago than anybody waits here.
+
+    A larger body may just have been slow to come; and more than the edge itself waits is a clock that is wrong.
+    """
+    start = request.headers.get("X-Request-Start", "")
+    if length > _SENT_AT_ONCE or not start.isascii() or not start.replace(".", "", 1).isdigit():
+        return False
+    return LONGEST_QUEUE_S < time.time() - float(start) < _EDGE_TIMEOUT_S
 
 
 def _longest(request: HttpRequest) -> int:

@@ -85,7 +85,12 @@ def _listener(port: int, *, others: Sequence[str]) -> Json:
                 {
                     "header": {"key": "x-forwarded-for", "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"},
                     "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-                }
+                },
+                {
+                    # By which a service knows how long a request has stood in line.
+                    "header": {"key": "x-request-start", "value": "%START_TIME(%s.%3f)%"},
+                    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                },
             ],
             "request_headers_to_remove": ["x-envoy-external-address"],
         },

@@ -113,6 +113,7 @@ def variables(data: Path, *, port: int, demo: bool, limits: bool) -> dict[str, s
         "ALLOWED_HOSTS": "127.0.0.1,localhost",
         "DEMO_CLINIC": "demo" if demo else "",
         "RATE_LIMITS": "on" if limits else "off",
+        **({} if limits else {"HOLDS_A_SECOND": "0"}),
         "HEALTHFLOW_DATA": str(data),
         "AUDIT_EXPORT_URL": f"file://{data / 'audit'}",
         "PYTHONUNBUFFERED": "1",

@@ -19,6 +19,7 @@ from tests.browser.screens import (
     ZONE,
     choose_time,
     choose_visit,
+    clock,
     day_of,
     fill_details,
     time_button,
@@ -427,3 +428,30 @@ def test_every_step_can_be_read_by_everybody(new_page: NewPage, complaints: list
         page.get_by_role("link", name="Add to calendar").click()
     assert loaded.value.suggested_filename == "visit.ics"
     look(page, "booking-done")
+
+
+def test_who_waits_in_line_comes_back_with_the_ticket_and_need_not_wait_for_a_time_that_is_gone(
+    new_page: NewPage, clinic: Clinic, complaints: list[str]
+) -> None:
+    slot, other = clinic.slots("Follow-up", DOCTOR)[1:3]
+    page = new_page("/book/demo/")
+    waits = iter((1, 600))
+
+    def wait_in_line(route: Route) -> None:
+        problem = {"code": "rate_limited", "retryable": True, "retry_after": next(waits), "ticket": "a-ticket"}
+        route.fulfill(status=429, content_type="application/problem+json", body=json.dumps(problem))
+
+    page.route(HOLDS, wait_in_line, times=1)
+    holds = asked(page, HOLDS)
+    time_button(page, slot).click()
+    expect(page.get_by_role("alert")).to_contain_text("You have a place in line: your turn comes in about 1 second.")
+    heading(page, "Your details")
+    assert [request.headers.get("waiting-ticket") for request in holds] == [None, "a-ticket"]
+
+    page.get_by_role("button", name="Choose another time").click()
+    page.route(HOLDS, wait_in_line, times=1)
+    page.locator("#times").get_by_role("button", name=re.compile(clock(other).replace("\u00a0", r"\s"))).click()
+    expect(page.get_by_role("alert")).to_contain_text("about 600 seconds")
+    clinic.confirm(clinic.hold(other))
+    expect(page.get_by_role("alert")).to_contain_text("Somebody else just took this time.")
+    complaints[:] = [text for text in complaints if "429" not in text and "409" not in text]

@@ -79,7 +79,9 @@ async function call(path, options = {}) {
       if (!(error instanceof Refused)) throw error;
       if (repeats && options.method === "DELETE" && error.code === "not_found") return null; // an earlier one did it
       const asked = (error.fields.retry_after ?? 0) * 1_000;
-      if (!isUncertain(error) || repeats === pauses.length || asked > LONGEST_WAIT_MS) throw error;
+      // With a ticket one comes back oneself: without it the next place would be one further behind.
+      const over = repeats === pauses.length || asked > LONGEST_WAIT_MS || error.fields.ticket;
+      if (!isUncertain(error) || over) throw error;
       await new Promise((resolve) => setTimeout(resolve, Math.max(asked, pauses[repeats] * (0.5 + Math.random()))));
     }
   }

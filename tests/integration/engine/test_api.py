@@ -1,6 +1,7 @@
 """The door: who may ask, what is refused and how, and that a refusal changes nothing."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from io import BytesIO
@@ -14,7 +15,7 @@ from django.db import connection
 from django.db.models import F
 from django.test import Client, RequestFactory
 
-from apps.kernel.http import as_response
+from apps.kernel.http import LONGEST_QUEUE_S, as_response
 from apps.kernel.limits import Limit
 from apps.kernel.shapes import in_zone
 from engine import models
@@ -328,6 +329,23 @@ def test_a_public_caller_is_limited_and_told_for_how_long(
     assert answers[2]["RateLimit"].endswith(f";r=0;t={problem['retry_after']}")
 
 
+def test_who_has_stood_in_line_too_long_is_refused_before_any_work(http: Client, practice: Practice) -> None:
+    offers, before = slots_of(http, practice), everything()
+
+    def since(seconds: float, index: int, **more: str) -> Any:
+        return post(http, "/holds", {"slot": offers[index]["slot"], **more}, x_request_start=f"{time.time() - seconds:.3f}")
+
+    problem = refused(since(LONGEST_QUEUE_S + 1, 0), 503, "unavailable")
+    assert (problem["retryable"], problem["retry_after"] in (1, 2, 3)) == (True, True)
+    assert everything() == before
+
+    assert since(LONGEST_QUEUE_S / 4, 0).status_code == 201
+    assert since(3600, 1).status_code == 201, "the edge's clock is wrong"
+    assert since(-3600, 2).status_code == 201
+    assert post(http, "/holds", {"slot": offers[3]["slot"]}, x_request_start="soon").status_code == 201
+    refused(since(LONGEST_QUEUE_S + 1, 4, modality="x" * 5_000), 422, "validation_failed")  # a body that may just have been slow
+
+
 # --- bad input: each gets its error and changes nothing -----------------------------------------------------------------
 
 
@@ -596,6 +614,16 @@ def test_a_taken_slot_comes_with_the_nearest_alternatives(http: Client, practice
     assert problem["alternatives"][0]["start"] == slot["start"]
     assert problem["alternatives"][0]["calendar"] != slot["calendar"]
     assert post(http, "/holds", {"slot": problem["alternatives"][0]["slot"]}).status_code == 201
+
+
+def test_alternatives_keep_the_state_and_the_way_of_the_visit(http: Client, practice: Practice) -> None:
+    models.Calendar.objects.filter(name="Nurse").update(states=["FL"], rules=F("rules") + 1)
+    slot = slots_of(http, practice, modality="video")[10]
+    held = post(http, "/holds", {"slot": slot["slot"]}).json()
+
+    problem = refused(post(http, "/holds", {"slot": slot["slot"], "state": "NY"}), 409, "slot_taken")
+
+    assert {(one["calendar"], one["modality"]) for one in problem["alternatives"]} == {(held["calendar"], "video")}
 
 
 def test_a_practitioner_is_licensed_where_the_patient_is(desk: Client, practice: Practice) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -102,6 +103,13 @@ def test_a_client_cannot_say_where_it_is(copy: Copy, name: str) -> None:
     headers = received(copy, {name: "203.0.113.9"})
     assert values(headers, "x-forwarded-for") == ["127.0.0.1"]
     assert not [name for name, _ in headers if "_" in name]  # WSGI would read it as the one above
+
+
+def test_a_client_cannot_say_when_it_began_to_wait(copy: Copy) -> None:
+    before = time.time()
+    headers = received(copy, {"X-Request-Start": "1"})
+    (start,) = values(headers, "x-request-start")
+    assert before - 1 < float(start) < time.time() + 1
 
 
 def test_headers_that_only_the_edge_may_set_are_removed(copy: Copy) -> None:

@@ -171,7 +171,9 @@ async function take(slot) {
     const from = step();
     release();
     wanted = slot;
-    hold = new Hold(slot, await post("/holds", { slot: slot.slot }, { asPatient: true }), gone);
+    const answer = await inLine(slot);
+    if (!answer) return quiet();
+    hold = new Hold(slot, answer, gone);
     if (step() !== from && step() !== "details") return release(); // who went back meanwhile does not want it
     quiet();
     keeping(true);
@@ -183,9 +185,35 @@ async function take(slot) {
   });
 }
 
+/**
+ * Asks for a hold until it is our turn: a crowd at one clinic waits in line, each with a ticket for a place.
+ * @param {Slot} slot @returns {Promise<{id: string, secret: string, expires_at: string} | null>}  null: who waited went away
+ */
+async function inLine(slot) {
+  const from = step();
+  const isOffered = () => free.slots.some(({ start, calendar }) => start === slot.start && calendar === slot.calendar);
+  const wasOffered = isOffered();
+  for (let ticket = ""; step() === from; ) {
+    try {
+      const headers = ticket ? { "Waiting-Ticket": ticket } : undefined;
+      return await post("/holds", { slot: slot.slot, state: wish.state }, { asPatient: true, headers });
+    } catch (error) {
+      const { ticket: given, retry_after: seconds } = error instanceof Refused ? error.fields : {};
+      if (!given) throw error;
+      ticket = given;
+      say(text("booking.in_line", { count: seconds }));
+      // A time that is gone meanwhile need not be waited for: the answer has others.
+      for (let left = seconds; left > 0 && step() === from && isOffered() === wasOffered; left--) await aSecond();
+    }
+  }
+  return null;
+}
+
+const aSecond = () => new Promise((resolve) => setTimeout(resolve, 1_000));
+
 async function extend() {
   await alone(async () => {
-    await hold?.extend();
+    await hold?.extend(wish.state);
     byId("extend").hidden = true;
     (firstEmpty() ?? byId("book")).focus();
   });

@@ -34,9 +34,9 @@ export class Hold {
     this.#keepUntil(expires_at);
   }
 
-  /** Once. */
-  async extend() {
-    const { expires_at } = await post(`/holds/${this.#id}/extend`, {}, this.#mine);
+  /** Once. @param {string} state  where the patient will be, if it matters */
+  async extend(state) {
+    const { expires_at } = await post(`/holds/${this.#id}/extend`, { state }, this.#mine);
     if (this.#stopped) return;
     this.#keepUntil(expires_at);
     write(byId("hold-news"), text("booking.extended"));
