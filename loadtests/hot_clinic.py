@@ -175,7 +175,7 @@ def main() -> int:
     signal.alarm(_LONGEST_S)
     began = time.monotonic()
     with ExitStack() as stack:
-        at = stack.enter_context(target.started()) if options.start else target.running(options.data)
+        at = stack.enter_context(target.started(limits=True)) if options.start else target.running(options.data)
         stack.enter_context(target.alone(at))
         target.seeded(at, clinics=50, calendars=500, appointments=20_000)
         target.at_rest(at)

@@ -153,7 +153,7 @@ def _taken_from(appointments: Mapping[int, list[str]], place: Place) -> str:
 
 
 class Engine:
-    """The engine's HTTP API, as a program of each clinic and, for what the public sees, as nobody."""
+    """The engine's HTTP API, as a program of each clinic: the public has a limit for each address, and all come from one."""
 
     name = "engine"
 
@@ -173,14 +173,14 @@ class Engine:
         )
 
     async def profile(self, ask: Ask, place: Place) -> None:
-        _read(await ask("GET", f"{API}/clinics/{place.slug}"), 200)
+        _read(await ask("GET", f"{API}/clinics/{place.slug}", token=self._tokens[place.slug]), 200)
 
     async def week(self, ask: Ask, place: Place) -> None:
         _read(await ask("GET", f"{API}/clinics/{place.slug}/snapshot?{self._days}", token=self._tokens[place.slug]), 200)
 
     async def slots(self, ask: Ask, place: Place) -> list[str]:
         query = f"visit_type={place.visit_type_id}&calendar={place.calendar_id}&{self._days}&limit=200"
-        answer = _read(await ask("GET", f"{API}/clinics/{place.slug}/slots?{query}"), 200)
+        answer = _read(await ask("GET", f"{API}/clinics/{place.slug}/slots?{query}", token=self._tokens[place.slug]), 200)
         return [item["slot"] for item in answer["items"]]
 
     async def take(self, ask: Ask, place: Place, slot: str) -> tuple[bool, list[str]]:

@@ -79,11 +79,12 @@ def running(data: Path) -> Target:
 
 
 @contextmanager
-def started() -> Iterator[Target]:
-    """A stack of our own, without demo and rate limits, for as long as the block runs; nothing of it is left behind."""
+def started(*, limits: bool = False) -> Iterator[Target]:
+    """A stack of our own, without demo and unless asked for without limits, while the block runs; nothing of it is left behind."""
     with tempfile.TemporaryDirectory(prefix="healthflow-load-") as folder:
         data = Path(folder) / "data"
-        command = ("up", "--detach", "--no-demo", "--no-limits", "--data", str(data), "--port", str(free_ports(1)[0]))
+        command = ["up", "--detach", "--no-demo", "--data", str(data), "--port", str(free_ports(1)[0])]
+        command += [] if limits else ["--no-limits"]
         try:
             subprocess.run((*_MANAGE, *command), check=True, timeout=_START_WITHIN_S, stdout=subprocess.DEVNULL, cwd=ROOT)
             yield running(data)
