@@ -7,7 +7,7 @@ arrival, and waiting counts from it.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate
 from random import Random
@@ -54,7 +54,8 @@ def arrivals(
     at = random.expovariate(per_s)
     while at < seconds:
         (clinic,), (deed,) = random.choices(clinics, cum_weights=shares), random.choices(deeds, weights)
-        found.append(Arrival(at, deed, random.choice(clinic), random.random()))
+        place = replace(random.choice(clinic), week=random.randrange(sites.WEEKS))
+        found.append(Arrival(at, deed, place, random.random()))
         at += random.expovariate(per_s)
     return found
 

@@ -40,7 +40,7 @@ LARGEST_SERVER = 64
 
 @dataclass(frozen=True)
 class Costs:
-    """ms of CPU: of a read, a booking and a change by process; of an event and of a socket in the live tier."""
+    """ms of CPU: of a read, a booking (search, hold, confirmation) and a change by process; of an event and of a socket."""
 
     read: Mapping[str, float]
     booking: Mapping[str, float]
@@ -58,10 +58,10 @@ def measured() -> Costs:
         json.loads((RESULTS / f"{name}.json").read_text()) for name in ("booking_storm", "live_storm", "peak_hour")
     )
     lag, idle = live["lag"]["cpu_ms_per_event"], live["idle"]["ours"]
-    booking = storm["spread"]["median"]["cpu_ms_by_process"]
+    booking, search = storm["spread"]["median"]["cpu_ms_by_process"], cpu_ms(peak, "slots")
     return Costs(
         read=_mean(peak, READS),
-        booking={name: booking[name] for name in ("engine", "postgres", "valkey")},
+        booking={name: booking[name] + search[name] for name in ("engine", "postgres", "valkey")},
         change=cpu_ms(peak, "change"),
         relay_event=lag["relay"],
         redis_event=lag["valkey"],
@@ -87,11 +87,18 @@ class Need:
     tier: str
     cores: float
     limit: float
-    """Cores that one of it can use at most: of what exists once, more cannot be had by adding."""
+    """Cores that one of it can use at most."""
+    once: bool = False
+    """There is one: more cannot be had by adding."""
 
     @property
     def count(self) -> int:
         return max(1, math.ceil(self.cores / (self.limit * FULL)))
+
+    def __str__(self) -> str:
+        if self.once:
+            return f"{self.cores:.1f} cores" + (" (more than it may use)" if self.count > 1 else "")
+        return f"{self.cores:.1f} cores: {self.count}"
 
 
 def rates(users: int) -> dict[str, float]:
@@ -125,16 +132,16 @@ def needs(users: int, costs: Costs) -> list[Need]:
     return [
         Need("engine, processes", http("engine"), 1),
         Need("push, processes", max(push, by_count), 1),
-        Need("relay, cores of the one process", at["events"] * costs.relay_event / 1000, 1),
-        Need("Redis, cores of the one thread", redis, 1),
-        Need("PostgreSQL primary, all reads and writes", http("postgres"), LARGEST_SERVER),
+        Need("relay, one process", at["events"] * costs.relay_event / 1000, 1, once=True),
+        Need("Redis, one thread", redis, 1, once=True),
+        Need("PostgreSQL, one primary for all", http("postgres"), LARGEST_SERVER, once=True),
     ]
 
 
-def wall(costs: Costs, *, once: tuple[str, ...] = ("relay", "Redis", "PostgreSQL")) -> list[tuple[str, int]]:
+def wall(costs: Costs) -> list[tuple[str, int]]:
     """Of each tier that exists once: the users at which it is full, the first wall first."""
     at = USERS[-1]
-    full = [(need.tier, int(at * need.limit * FULL / need.cores)) for need in needs(at, costs) if need.tier.startswith(once)]
+    full = [(need.tier, int(at * need.limit * FULL / need.cores)) for need in needs(at, costs) if need.once]
     return sorted(full, key=lambda found: found[1])
 
 
@@ -159,8 +166,7 @@ def as_markdown(costs: Costs) -> Iterator[str]:
         yield f"| {name}{a_second} | " + " | ".join(f"{rates(users)[name]:,.0f}" for users in USERS) + " |"
     columns = [needs(users, costs) for users in USERS]
     for row in zip(*columns, strict=True):
-        cells = [f"{need.cores:.1f} cores: {need.count}" for need in row]
-        yield f"| {row[0].tier} | " + " | ".join(cells) + " |"
+        yield f"| {row[0].tier} | " + " | ".join(map(str, row)) + " |"
     memory = [f"{rates(users)['sockets'] * costs.socket_mib / 1024:.1f} GiB" for users in USERS]
     yield "| push, memory of sockets | " + " | ".join(memory) + " |"
     yield ""

@@ -46,11 +46,11 @@ class Sizes:
     appointments: int = 160_000
     step_s: float = 6.0
     monolith_step_s: float = 15.0
-    face_off_s: float = 45.0
+    face_off_s: float = 60.0
     engine_from: float = 60.0
     monolith_from: float = 3.0
     patience_s: float = 15.0
-    overload: float = 1.5
+    overload: float = 2.0
     costs_per_s: float = 60.0
     most_steps: int = 14
 
@@ -92,6 +92,7 @@ class Bench:
         spent, own = target.since(before, target.cpu(self.at)), time.process_time() - own
         busy = (target.others(self.at) - others - own) / seen.wall
         more, arrived_s = self._asked(), people[-1].at if people else 1.0
+        print(f"{self.site.name}: {per_s:.0f} people/s, {seen.good} of {len(people)} served well", file=sys.stderr)
         return {
             **_as_json(seen, per_s=per_s, seconds=arrived_s, people=len(people)),
             "statements": None if asked is None or more is None else more - asked,
@@ -250,7 +251,7 @@ def _uncached() -> float | None:
     if not UNCACHED.is_file():
         return None
     result = json.loads(UNCACHED.read_text())
-    return peak_report.statements_a_request(result, result["engine"]["twice"], quiet=True)
+    return peak_report.statements_a_request(result, result["face_off"]["engine"], quiet=True)
 
 
 def _options() -> argparse.Namespace:

@@ -122,14 +122,11 @@ def findings(result: Json) -> Iterator[str]:
 
 
 def _caches(result: Json) -> str:
-    """Statements a request at twice the knee, where the caches have most to do, with them and without."""
-    asked = statements_a_request(result, result["engine"]["twice"], quiet=True)
+    asked = statements_a_request(result, result["face_off"]["engine"], quiet=True)
     without = result.get("uncached_statements_a_request")
     if not (asked and without):
-        return f"Statements a request at twice the knee: {asked}; no earlier result without the caches to compare with."
-    return (
-        f"Statements a request at twice the knee: {asked} against {without} before the caches, {asked / without:.1%} (target 5 %)."
-    )
+        return "Statements without the caches: there is no earlier result to compare with (target: with them at most 5 % of that)."
+    return f"Statements a request: {asked} against {without} before there were caches, {asked / without:.1%} (target 5 %)."
 
 
 def _percent(share: float) -> str:

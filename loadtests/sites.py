@@ -18,6 +18,8 @@ from loadtests.clients import API, PATIENT, NotHere
 from loadtests.legacy.server import Legacy
 from loadtests.target import Target
 
+WEEKS = 4
+"""How many weeks ahead people look."""
 _TRIES = 3
 _TOKEN_S = 3600
 _APPOINTMENTS = 5000
@@ -49,6 +51,8 @@ class Place:
     calendar_id: str
     visit_type: int
     visit_type_id: str
+    week: int = 0
+    """Which week people look at, from the first one that is a week away."""
 
 
 def places(at: Target) -> list[list[Place]]:
@@ -66,10 +70,10 @@ def places(at: Target) -> list[list[Place]]:
     return list(found.values())
 
 
-def monday() -> datetime:
-    """The first Monday that is at least a week away."""
+def monday(week: int = 0) -> datetime:
+    """The first Monday that is at least a week away, or one so many weeks later."""
     day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=7)
-    return day + timedelta(days=-day.weekday() % 7)
+    return day + timedelta(days=-day.weekday() % 7, weeks=week)
 
 
 class Site(Protocol):
@@ -164,8 +168,10 @@ class Engine:
             slug: tokens.sign(key, subject="peak-hour", clinic=slug, role="program", seconds=_TOKEN_S)
             for slug in (clinic[0].slug for clinic in places)
         }
-        first, last = monday(), monday() + timedelta(days=5)
-        self._days = f"from={first:%Y-%m-%dT%H:%M:%SZ}&to={last:%Y-%m-%dT%H:%M:%SZ}"
+        self._days = [
+            f"from={monday(week):%Y-%m-%dT%H:%M:%SZ}&to={monday(week) + timedelta(days=5):%Y-%m-%dT%H:%M:%SZ}"
+            for week in range(WEEKS)
+        ]
         self._appointments = _appointments(
             at.database,
             "SELECT clinic_id, id::text FROM engine_appointment WHERE status = 'booked' AND starts BETWEEN %s AND %s"
@@ -176,10 +182,12 @@ class Engine:
         _read(await ask("GET", f"{API}/clinics/{place.slug}", token=self._tokens[place.slug]), 200)
 
     async def week(self, ask: Ask, place: Place) -> None:
-        _read(await ask("GET", f"{API}/clinics/{place.slug}/snapshot?{self._days}", token=self._tokens[place.slug]), 200)
+        _read(
+            await ask("GET", f"{API}/clinics/{place.slug}/snapshot?{self._days[place.week]}", token=self._tokens[place.slug]), 200
+        )
 
     async def slots(self, ask: Ask, place: Place) -> list[str]:
-        query = f"visit_type={place.visit_type_id}&calendar={place.calendar_id}&{self._days}&limit=200"
+        query = f"visit_type={place.visit_type_id}&calendar={place.calendar_id}&{self._days[place.week]}&limit=200"
         answer = _read(await ask("GET", f"{API}/clinics/{place.slug}/slots?{query}", token=self._tokens[place.slug]), 200)
         return [item["slot"] for item in answer["items"]]
 
@@ -214,7 +222,7 @@ class Monolith:
 
     def __init__(self, legacy: Legacy) -> None:
         self.port, self.probe = _port(legacy.url), f"{legacy.url}/up"
-        self._monday = f"{monday():%Y-%m-%d}"
+        self._mondays = [f"{monday(week):%Y-%m-%d}" for week in range(WEEKS)]
         self._people = Random(time.time_ns())
         self._appointments = _appointments(
             legacy.database,
@@ -226,7 +234,7 @@ class Monolith:
         await self._page(ask, f"/practices/{place.clinic}/")
 
     async def week(self, ask: Ask, place: Place) -> None:
-        await self._page(ask, f"/practices/{place.clinic}/week/?monday={self._monday}")
+        await self._page(ask, f"/practices/{place.clinic}/week/?monday={self._mondays[place.week]}")
 
     async def _page(self, ask: Ask, path: str) -> None:
         status, _ = await ask("GET", path)
@@ -234,7 +242,7 @@ class Monolith:
             raise Failed(str(status))
 
     async def slots(self, ask: Ask, place: Place) -> list[str]:
-        query = f"visit_type={place.visit_type}&monday={self._monday}"
+        query = f"visit_type={place.visit_type}&monday={self._mondays[place.week]}"
         answer = _read(await ask("GET", f"/practitioners/{place.calendar}/availability/?{query}"), 200)
         return [str(start) for start in answer["slots"]]
 
