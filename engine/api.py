@@ -9,11 +9,12 @@ from apps.kernel import auditor
 from apps.kernel.api import PROBLEMS, Api, as_json
 from apps.kernel.ids import as_id
 from apps.kernel.shapes import ProblemOut
-from engine import answers, asked, bookings, calendars, envelopes, managing, queries, setup, shapes, visits
+from engine import answers, asked, bookings, calendars, envelopes, first, managing, queries, setup, shapes, visits
 from engine.callers import PUBLIC_READ, PUBLIC_WRITE, anybody, holder, manage_url, once
 from engine.errors import HoldExpired
 from engine.offers import Offer
 from engine.rows import Done
+from engine.scheduling.fairness import Policy
 from engine.taking import taken, with_alternatives
 from engine.waiting_room import waiting_room
 
@@ -64,20 +65,23 @@ def slots(request: HttpRequest, clinic: str, query: Query[shapes.SlotsQuery]) ->
     return as_json({"items": answers.slots(found, query.tz), "next": following, "as_of": as_of})
 
 
-@api.get("/slots/first", response={200: shapes.SlotsOut, PROBLEMS: ProblemOut}, tags=["slots"])
+@api.get("/slots/first", response={200: shapes.FirstOut, PROBLEMS: ProblemOut}, tags=["slots"])
 def first_available(request: HttpRequest, query: Query[shapes.FirstQuery]) -> HttpResponse:
     """The earliest free slots across all clinics, one a calendar."""
     anybody(request, PUBLIC_READ)
-    found = queries.first_available(
-        visit_type=queries.visit_type_by_uid(as_id(query.visit_type)).uid if query.visit_type else None,
+    wish = first.Wish(
+        visit_type=queries.visit_type_by_uid(as_id(query.visit_type)).id if query.visit_type else None,
         specialty=query.specialty,
         state=query.state,
         modality=query.modality,
+        language=query.language,
         after=query.after if query.after is not None else int(time.time()),
         limit=query.limit,
+        policy=Policy(query.policy),
     )
+    found, complete = first.first_available(wish)
     as_of = {str(day.rules.uid): day.version for day in found.days}
-    return as_json({"items": answers.slots(found, query.tz), "next": None, "as_of": as_of})
+    return as_json({"items": answers.slots(found, query.tz), "next": None, "as_of": as_of, "complete": complete})
 
 
 @api.post("/holds", response={201: shapes.HoldOut, PROBLEMS: ProblemOut}, tags=["holds"], openapi_extra={"parameters": [_TICKET]})

@@ -67,6 +67,8 @@ class Timeline(Facts):
     location: str
     specialty: str
     states: tuple[str, ...]
+    languages: tuple[str, ...]
+    weight: int
     holidays: str
     join_url: str
     active: bool
@@ -147,8 +149,8 @@ def _note(actor: Actor, action: str, object_: str, fields: Sequence[str]) -> Non
 # --- calendars ----------------------------------------------------------------------------------------------------------
 
 _TIMELINES = """
-SELECT c.id, c.version, c.uid::text, c.kind, c.name, c.zone, coalesce(l.uid::text, ''), c.specialty, c.states, c.holidays,
-       c.join_url, c.active
+SELECT c.id, c.version, c.uid::text, c.kind, c.name, c.zone, coalesce(l.uid::text, ''), c.specialty, c.states,
+       c.languages, c.weight, c.holidays, c.join_url, c.active
 FROM engine_calendar c JOIN engine_clinic k ON k.id = c.clinic_id LEFT JOIN engine_location l ON l.id = c.location_id
 """
 
@@ -161,8 +163,8 @@ def timelines(slug: str) -> list[Timeline]:
 
 
 def _timeline(row: Sequence[Any]) -> Timeline:
-    _, _, uid, kind, name, zone, location, specialty, states, holidays, join_url, active = row
-    return Timeline(uid, kind, name, zone, location, specialty, tuple(states), holidays, join_url, active)
+    _, _, uid, kind, name, zone, location, specialty, states, languages, *rest = row
+    return Timeline(uid, kind, name, zone, location, specialty, tuple(states), tuple(languages), *rest)
 
 
 def add_timeline(slug: str, facts: Mapping[str, Any], *, actor: Actor) -> Timeline:
@@ -173,7 +175,8 @@ def add_timeline(slug: str, facts: Mapping[str, Any], *, actor: Actor) -> Timeli
         create_calendars(cursor, [calendar])
     _note(actor, "calendar.created", f"calendar:{calendar.uid}", sorted(facts))
     transaction.on_commit(gate.ring)
-    return Timeline(id=str(calendar.uid), active=True, **{**facts, "states": tuple(facts["states"])})
+    lists = {name: tuple(facts[name]) for name in ("states", "languages")}
+    return Timeline(id=str(calendar.uid), active=True, **{**facts, **lists})
 
 
 def change_timeline(calendar: int, changes: Mapping[str, Any], *, seen: str, actor: Actor) -> Timeline:
@@ -185,11 +188,13 @@ def change_timeline(calendar: int, changes: Mapping[str, Any], *, seen: str, act
         if fields:
             locked.commit(
                 Statement(
-                    "UPDATE engine_calendar SET name = %s, zone = %s, specialty = %s, states = %s, holidays = %s, join_url = %s,"
-                    " active = %s, location_id = CASE WHEN %s THEN %s ELSE location_id END, rules = rules + 1 WHERE id = %s",
+                    "UPDATE engine_calendar SET name = %s, zone = %s, specialty = %s, states = %s, languages = %s, weight = %s,"
+                    " holidays = %s, join_url = %s, active = %s,"
+                    " location_id = CASE WHEN %s THEN %s ELSE location_id END, rules = rules + 1 WHERE id = %s",
                     (
-                        *(after.name, after.zone, after.specialty, list(after.states), after.holidays, after.join_url),
-                        *(after.active, "location" in changes, place.id if place else None, calendar),
+                        *(after.name, after.zone, after.specialty, list(after.states), list(after.languages), after.weight),
+                        *(after.holidays, after.join_url, after.active),
+                        *("location" in changes, place.id if place else None, calendar),
                     ),
                 ),
                 *outbox.record({calendar: row[1]}, Event.HOURS_CHANGED, {}, appointment=None),

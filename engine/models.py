@@ -7,6 +7,7 @@ from django.contrib.postgres.fields import ArrayField, DateTimeRangeField, Range
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Func, Q
+from django.db.models.functions import Lower
 
 from apps.kernel.models import TransactionId
 from engine.scheduling.lifecycle import Status
@@ -70,6 +71,10 @@ class Calendar(models.Model):
     specialty = models.CharField(max_length=100, blank=True)
     states = ArrayField(models.CharField(max_length=2), default=list)
     """Where the practitioner is licensed; empty: not restricted."""
+    languages = ArrayField(models.CharField(max_length=2), default=list, db_default=[])
+    """What the practitioner speaks (ISO 639-1); empty: nobody said, and a search by language does not find it."""
+    weight = models.SmallIntegerField(default=1, db_default=1)
+    """Its share where visits are dealt out by weight; 0: only when nobody else is free."""
     holidays = models.CharField(max_length=10, blank=True)
     """Country or country-state whose public holidays close the calendar ("US", "US-NJ"); empty: none."""
     join_url = models.CharField(max_length=500, blank=True, default="", db_default="")
@@ -84,7 +89,9 @@ class Calendar(models.Model):
             models.UniqueConstraint(fields=["clinic", "source_id"], name="calendar_source"),
             models.CheckConstraint(condition=Q(kind__in=["practitioner", "room", "device"]), name="calendar_kind"),
             models.CheckConstraint(condition=Q(join_url="") | Q(join_url__startswith="https://"), name="calendar_join_url"),
+            models.CheckConstraint(condition=Q(weight__range=(0, 1000)), name="calendar_weight"),
         ]
+        indexes = [models.Index(Lower("specialty"), condition=~Q(specialty=""), name="calendar_specialty")]
 
 
 class OpeningHours(models.Model):
@@ -261,6 +268,61 @@ class OutboxEvent(models.Model):
             models.Index(fields=["calendar_id", "version"], condition=Q(sent_at=None), name="outbox_unsent"),
             BrinIndex(fields=["at"], name="outbox_at"),
         ]
+
+
+class Lane(models.Model):
+    """What a search for the first available can ask for, once for all the rows of `NextFree` that share it.
+
+    `head` is at or before the `first` of each of them.
+    """
+
+    specialty = models.CharField(max_length=100)
+    """In lower case."""
+    states = ArrayField(models.CharField(max_length=2))
+    languages = ArrayField(models.CharField(max_length=2))
+    modalities = ArrayField(models.CharField(max_length=20))
+    digest = models.BigIntegerField(unique=True)
+    """Of the above: an index of a tenth of the size."""
+    head = models.IntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["specialty"], name="lane_specialty")]
+
+
+class NextFree(models.Model):
+    """The index of the first available: when a calendar is next free for a visit type (`next_free.py` keeps it).
+
+    Whole minutes since 1970. Nothing is free before `first`; from there each step of the visit type is, up to `last`. Where nothing
+    was found, `last` is before `first`: then the row is to be looked at anew. So time that passes makes no row wrong. `notice` is
+    the visit type's.
+    """
+
+    pk = models.CompositePrimaryKey("visit_type_id", "calendar_id")
+    visit_type_id = models.IntegerField()
+    calendar_id = models.IntegerField()
+    lane_id = models.IntegerField()
+    first = models.IntegerField()
+    last = models.IntegerField()
+    notice = models.IntegerField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["lane_id", "first"], name="next_free_lane"),
+            models.Index(F("first") - F("notice"), name="next_free_due"),
+            models.Index(fields=["last"], condition=Q(last__lt=F("first")), name="next_free_nothing"),
+        ]
+
+
+class NextFreeKept(models.Model):
+    """One row: how far the index of the first available has come. It holds all events up to (txid, calendar, version)."""
+
+    epoch = models.UUIDField()
+    """Of a restored database it is another one; then the index begins anew."""
+    txid = TransactionId()
+    calendar_id = models.IntegerField()
+    version = models.BigIntegerField()
+    built_to = models.IntegerField(null=True)
+    """The last calendar that the first pass over all has reached; None when it is through."""
 
 
 class IdempotencyKey(models.Model):

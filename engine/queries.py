@@ -1,4 +1,4 @@
-"""The reads: slots, the first available, appointments (and snapshots.py). They take no locks and decide nothing.
+"""The reads: slots, appointments (and first.py, snapshots.py). They take no locks and decide nothing.
 
 Each answer comes from one statement, so what it says of rows and versions is one moment.
 """
@@ -29,7 +29,6 @@ DAY_S = 24 * 3600
 LONGEST_SEARCH_S = 62 * DAY_S
 _ALTERNATIVES = 5
 _ALTERNATIVES_AGE_S = 1.0
-_FIRST_AVAILABLE_DAYS = 60
 
 
 class Place(NamedTuple):
@@ -130,30 +129,6 @@ def slots(
             return Found(offers, days, Place(last.start, last.calendar))
         offers.append(Offer(visit_type.clinic, visit_type.id, calendars, slot.start, slot.end, chosen, slot.capacity))
     return Found(offers, days, None)
-
-
-def first_available(*, visit_type: UUID | None, specialty: str, state: str, modality: str, after: int, limit: int) -> Found:
-    """The earliest free slots across all clinics, one a calendar, for a visit type or a specialty."""
-    types = models.VisitType.objects.filter(active=True)
-    if visit_type is not None:
-        types = types.filter(uid=visit_type)
-    if specialty:
-        types = types.filter(calendars__specialty__iexact=specialty)
-    known = [visit_type_rules(*row) for row in types.order_by("id").values_list("id", "revision").distinct()]
-    best: dict[int, Offer] = {}
-    days: dict[int, Day] = {}
-    for first in range(after, after + _FIRST_AVAILABLE_DAYS * DAY_S, 7 * DAY_S):
-        for rules in known:
-            found = slots(rules, Interval(first, first + 7 * DAY_S), state=state, modality=modality, limit=500)
-            days |= {day.rules.id: day for day in found.days}
-            for offer in found.offers:
-                fits = not specialty or days[offer.calendar].rules.specialty.casefold() == specialty.casefold()
-                if fits and (offer.calendar not in best or offer.start < best[offer.calendar].start):
-                    best[offer.calendar] = offer
-        if len(best) >= limit:
-            break
-    offers = sorted(best.values(), key=lambda offer: (offer.start, offer.calendar))[:limit]
-    return Found(offers, [days[key] for offer in offers for key in offer.calendars], None)
 
 
 _recent: dict[tuple[int, int, int], tuple[float, Found]] = {}

@@ -4,11 +4,11 @@ Entries are immutable and kept in the process by (id, counter): a change makes a
 invalidated. The counter is read under the calendar's lock, so a decision never rests on old rules.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Container, Hashable
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from threading import Lock
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -30,6 +30,9 @@ class _Kept(Generic[Value]):
 
     def __init__(self, size: int) -> None:
         self._size, self._values, self._lock = size, OrderedDict[Hashable, Value](), Lock()
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._values
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
         value = self._values.get(key)
@@ -146,55 +149,88 @@ def named_holidays(region: str, year: int) -> list[tuple[date, str]]:
     return sorted(holidays.country_holidays(country, subdiv=subdivision or None, years=year, expand=False).items())
 
 
+def know(calendars: Mapping[int, int], visit_types: Mapping[int, int]) -> None:
+    """Loads what is not kept of these, key → counter or revision, in one go: a search over many clinics meets new ones."""
+    calendars = {key: counter for key, counter in calendars.items() if (key, counter) not in _calendars}
+    visit_types = {key: revision for key, revision in visit_types.items() if (key, revision) not in _visit_types}
+    for loaded in _load_calendars(calendars) if calendars else ():
+        _calendars.get((loaded.id, loaded.counter), partial(_same, loaded))
+    for known in _load_visit_types(visit_types) if visit_types else ():
+        _visit_types.get((known.id, visit_types[known.id]), partial(_same, known))
+
+
+def _same(value: Value) -> Value:
+    return value
+
+
 def _load_calendar(calendar: int, counter: int) -> CalendarRules:
-    row = models.Calendar.objects.select_related("clinic", "location").get(id=calendar)
-    hours = models.OpeningHours.objects.filter(calendar_id=calendar).order_by("id")
+    [loaded] = _load_calendars({calendar: counter})
+    return loaded
+
+
+def _load_calendars(counters: Mapping[int, int]) -> list[CalendarRules]:
+    hours, exceptions = defaultdict[int, list[OpeningHours]](list), defaultdict[int, list[OpeningException]](list)
+    for h in models.OpeningHours.objects.filter(calendar_id__in=list(counters)).order_by("id"):
+        hours[h.calendar_id].append(OpeningHours(h.weekday, h.opens, h.closes, h.valid_from, h.valid_until))
     # A past exception can still bound a window that is open now, but none that reaches further back than this.
     since = datetime.now(UTC) - timedelta(seconds=4 * LONGEST_OPENING)
-    exceptions = models.OpeningException.objects.filter(calendar_id=calendar, ends__gt=since).order_by("id")
-    return CalendarRules(
-        id=row.id,
-        uid=row.uid,
-        clinic=row.clinic_id,
-        clinic_slug=row.clinic.slug,
-        kind=row.kind,
-        name=row.name,
-        states=frozenset(row.states),
-        specialty=row.specialty,
-        location=row.location.uid if row.location else None,
-        active=row.active,
-        counter=counter,
-        hours=Rules(
-            zone=row.zone,
-            hours=tuple(OpeningHours(h.weekday, h.opens, h.closes, h.valid_from, h.valid_until) for h in hours),
-            exceptions=tuple(
-                OpeningException(Interval(int(e.starts.timestamp()), int(e.ends.timestamp())), e.open, e.capacity, e.visit_type_id)
-                for e in exceptions
+    for e in models.OpeningException.objects.filter(calendar_id__in=list(counters), ends__gt=since).order_by("id"):
+        during = Interval(int(e.starts.timestamp()), int(e.ends.timestamp()))
+        exceptions[e.calendar_id].append(OpeningException(during, e.open, e.capacity, e.visit_type_id))
+    return [
+        CalendarRules(
+            id=row.id,
+            uid=row.uid,
+            clinic=row.clinic_id,
+            clinic_slug=row.clinic.slug,
+            kind=row.kind,
+            name=row.name,
+            states=frozenset(row.states),
+            specialty=row.specialty,
+            location=row.location.uid if row.location else None,
+            active=row.active,
+            counter=counters[row.id],
+            hours=Rules(
+                zone=row.zone,
+                hours=tuple(hours[row.id]),
+                exceptions=tuple(exceptions[row.id]),
+                closed_days=public_holidays(row.holidays),
             ),
-            closed_days=public_holidays(row.holidays),
-        ),
-    )
+        )
+        for row in models.Calendar.objects.select_related("clinic", "location").filter(id__in=list(counters))
+    ]
 
 
 def _load_visit_type(visit_type: int) -> VisitTypeRules:
-    row = models.VisitType.objects.get(id=visit_type)
-    return VisitTypeRules(
-        id=row.id,
-        uid=row.uid,
-        clinic=row.clinic_id,
-        name=row.name,
-        active=row.active,
-        visit=VisitRules(
+    [loaded] = _load_visit_types([visit_type])
+    return loaded
+
+
+def _load_visit_types(keys: Iterable[int]) -> list[VisitTypeRules]:
+    calendars, offers = defaultdict[int, list[int]](list), models.VisitType.calendars.through
+    pairs = offers.objects.filter(visittype_id__in=list(keys)).order_by("calendar_id").values_list("visittype_id", "calendar_id")
+    for visit_type, calendar in pairs:
+        calendars[visit_type].append(calendar)
+    return [
+        VisitTypeRules(
             id=row.id,
-            duration=None if row.duration is None else row.duration * _MINUTE,
-            step=row.step * _MINUTE,
-            before=row.before * _MINUTE,
-            after=row.after * _MINUTE,
-            notice=row.notice * _MINUTE,
-            horizon=row.horizon * _DAY,
-        ),
-        change_notice=row.change_notice * _MINUTE,
-        modalities=tuple(row.modalities),
-        needs=tuple(row.needs),
-        calendars=tuple(row.calendars.order_by("id").values_list("id", flat=True)),
-    )
+            uid=row.uid,
+            clinic=row.clinic_id,
+            name=row.name,
+            active=row.active,
+            visit=VisitRules(
+                id=row.id,
+                duration=None if row.duration is None else row.duration * _MINUTE,
+                step=row.step * _MINUTE,
+                before=row.before * _MINUTE,
+                after=row.after * _MINUTE,
+                notice=row.notice * _MINUTE,
+                horizon=row.horizon * _DAY,
+            ),
+            change_notice=row.change_notice * _MINUTE,
+            modalities=tuple(row.modalities),
+            needs=tuple(row.needs),
+            calendars=tuple(calendars[row.id]),
+        )
+        for row in models.VisitType.objects.filter(id__in=list(keys))
+    ]

@@ -38,6 +38,12 @@ Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$", description="as it wa
 
 Origins = Annotated[list[Origin], Field(max_length=20), AfterValidator(_distinct)]
 States = Annotated[list[UsState], Field(max_length=60), AfterValidator(_distinct)]
+Languages = Annotated[
+    list[Annotated[str, Field(pattern=r"^[a-z]{2}$", description="ISO 639-1, two letters")]],
+    Field(max_length=20),
+    AfterValidator(_distinct),
+]
+Weight = Annotated[int, Field(ge=0, le=1000)]
 Modalities = Annotated[list[Modality], Field(min_length=1), AfterValidator(_distinct)]
 Needs = Annotated[list[Kind], Field(min_length=1), AfterValidator(_distinct)]
 Calendars = Annotated[list[Identifier], Field(max_length=500), AfterValidator(_distinct)]
@@ -84,7 +90,10 @@ class PlaceChange(Closed):
 
 
 class CalendarIn(Closed):
-    """`location` is the id of a place, or empty; `states` where the practitioner is licensed, none for anywhere."""
+    """`location` is the id of a place, or empty; `states` where the practitioner is licensed, none for anywhere.
+
+    `languages` are those the practitioner speaks; `weight` is the share of visits where they are dealt out by weight.
+    """
 
     kind: Kind
     name: Name
@@ -92,6 +101,8 @@ class CalendarIn(Closed):
     location: Identifier = ""
     specialty: Specialty = ""
     states: States = []
+    languages: Languages = []
+    weight: Weight = 1
     holidays: Region = ""
     join_url: Link = ""
 
@@ -103,6 +114,8 @@ class CalendarChange(Closed):
     location: Identifier | None = None
     specialty: Specialty | None = None
     states: States | None = None
+    languages: Languages | None = None
+    weight: Weight | None = None
     holidays: Region | None = None
     join_url: Link | None = None
     active: bool | None = None
@@ -191,6 +204,8 @@ class CalendarOut(Answer):
     location: str
     specialty: str
     states: list[str]
+    languages: list[str]
+    weight: int
     holidays: str
     join_url: str
     active: bool

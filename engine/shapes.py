@@ -198,10 +198,14 @@ class SlotsQuery(Query):
 
 
 class FirstQuery(Query):
+    """`policy` puts those in order who are free at the same time."""
+
     visit_type: Identifier | None = None
     specialty: Line = ""
     state: State = ""
     modality: Line = ""
+    language: Language | Literal[""] = ""
+    policy: Literal["earliest", "least_booked", "longest_idle", "weighted"] = "earliest"
     after: Instant | None = None
     tz: Zone = "UTC"
     limit: Annotated[int, Field(ge=1, le=50)] = 10
@@ -262,6 +266,12 @@ class SlotsOut(Answer):
     items: list[SlotOut]
     next: str | None
     as_of: dict[str, int]
+
+
+class FirstOut(SlotsOut):
+    """`complete` false: so many are free, or so much has changed, that not all were looked at; there may be an earlier one."""
+
+    complete: bool
 
 
 class HoldOut(Answer):

@@ -13,12 +13,13 @@ from django.db import connection  # noqa: E402 - Django first
 from apps.kernel import events, inbox, once  # noqa: E402
 from apps.kernel.problems import Problem  # noqa: E402
 from apps.kernel.tasks import celery_app  # noqa: E402
-from engine import bookings  # noqa: E402
+from engine import bookings, next_free  # noqa: E402
 
 log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
 _SWEPT_AT_ONCE = 500
+_KEPT_FOR_S = 0.8
 IDEMPOTENCY_KEPT = "24 hours"
 OUTBOX_KEPT = "30 days"
 
@@ -38,7 +39,7 @@ def forget() -> None:
     inbox.forget()
 
 
-app = celery_app({"engine.expire_holds": SWEEP_S, "engine.link_patients": SWEEP_S}, forget=forget)
+app = celery_app({"engine.expire_holds": SWEEP_S, "engine.link_patients": SWEEP_S, "engine.keep_next_free": SWEEP_S}, forget=forget)
 
 
 @app.task(name="engine.expire_holds")
@@ -73,3 +74,9 @@ def link_patients() -> int:
             # Somebody is busy with that calendar; the next tick is a second away.
             log.info("patient_not_linked", extra={"appointment": str(appointment), "code": refused.code})
     return written
+
+
+@app.task(name="engine.keep_next_free")
+def keep_next_free() -> int:
+    """Brings the index of the first available up to date, or nearer to it; answers how many rows were due."""
+    return next_free.keep(seconds=_KEPT_FOR_S)
