@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 API = "/api/engine/v1"
+_TRIES = 10
 _FIXED = "Host: 127.0.0.1\r\nContent-Type: application/json\r\n"
 PATIENT = {"name": "Load Test", "email": "load@example.org", "phone": "+1 555 0100", "date_of_birth": "1980-02-29"}
 
@@ -141,6 +142,11 @@ async def search(client: Client, *, clinic: str, visit_type: str, first: str, la
     while True:
         query = f"visit_type={visit_type}&from={first}T00:00:00Z&to={last}T23:59:59Z&limit=500{cursor}"
         status, body = await client.request("GET", f"{API}/clinics/{clinic}/slots?{query}")
+        for _ in range(_TRIES):
+            if status != 503:  # a process that has just started, or stood still, sheds what it finds waiting
+                break
+            await asyncio.sleep(1)
+            status, body = await client.request("GET", f"{API}/clinics/{clinic}/slots?{query}")
         if status != 200:
             raise RuntimeError(f"the search was answered {status}: {body.decode()[:300]}")
         answer = json.loads(body)
