@@ -9,7 +9,7 @@ from apps.kernel import auditor
 from apps.kernel.api import PROBLEMS, Api, as_json
 from apps.kernel.ids import as_id
 from apps.kernel.shapes import ProblemOut
-from engine import answers, asked, bookings, calendars, envelopes, first, managing, queries, setup, shapes, visits
+from engine import answers, asked, availability, bookings, calendars, envelopes, first, managing, queries, setup, shapes, visits
 from engine.callers import PUBLIC_READ, PUBLIC_WRITE, anybody, holder, manage_url, once
 from engine.errors import HoldExpired
 from engine.offers import Offer
@@ -50,19 +50,11 @@ def clinic_profile(request: HttpRequest, clinic: str) -> HttpResponse:
 def slots(request: HttpRequest, clinic: str, query: Query[shapes.SlotsQuery]) -> HttpResponse:
     """Free slots of a visit type, by start; seven days from now unless asked otherwise, 62 at most."""
     anybody(request, PUBLIC_READ)
-    visit_type = queries.visit_type_by_uid(as_id(query.visit_type), clinic=queries.clinic_by_slug(clinic).id)
-    found = queries.slots(
-        visit_type,
-        asked.within(query.from_, query.to),
-        calendar=queries.calendar_by_uid(as_id(query.calendar), clinic=clinic).uid if query.calendar else None,
-        state=query.state,
-        modality=query.modality,
-        limit=query.limit,
-        after=asked.place(query.cursor),
-    )
-    following = f"{found.next.start}.{found.next.calendar}" if found.next else None
-    as_of = {str(day.rules.uid): day.version for day in found.days}
-    return as_json({"items": answers.slots(found, query.tz), "next": following, "as_of": as_of})
+    question = availability.Question(clinic, query)
+    body = availability.answer(question)
+    if request.resolver_match is not None:
+        availability.remember(request.META, question, route=request.resolver_match.route)
+    return HttpResponse(body, content_type="application/json")
 
 
 @api.get("/slots/first", response={200: shapes.FirstOut, PROBLEMS: ProblemOut}, tags=["slots"])

@@ -16,30 +16,22 @@ Rules, each bought with a measured failure (adr/0002):
 """
 
 import logging
-import re
-import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
-from hashlib import sha1
-from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
-from weakref import WeakKeyDictionary
 
 import psycopg2
 import psycopg2.errors
 from django.conf import settings
 from django.db import DatabaseError, connection
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
-from redis import RedisError
-from redis.connection import Connection
-from redis.exceptions import NoScriptError
 
 from apps.kernel.problems import IdempotencyMismatch, Problem, Unavailable
-from apps.kernel.redis import connection as connect
+from apps.kernel.redis import Circuit, evaluated
 from engine.errors import CalendarBusy, SlotTaken
+from engine.statements import Statement as Statement
+from engine.statements import send
 
 NAMESPACE_CALENDAR = 1
 """First of the two integers of a calendar's lock; the second is the calendar's key.
@@ -55,13 +47,6 @@ log = logging.getLogger(__name__)
 # --- PostgreSQL ---------------------------------------------------------------------------------------------------------
 
 
-class Statement(NamedTuple):
-    """A piece of SQL and its parameters."""
-
-    sql: str
-    params: Sequence[Any] = ()
-
-
 class Transaction:
     """A transaction that has its locks. Each call is one message to the database; every statement in it sees what those
     before it did and what others had committed by then.
@@ -74,7 +59,7 @@ class Transaction:
     def ask(self, *statements: Statement) -> list[tuple[Any, ...]]:
         """The rows of the last statement. The first call begins the transaction and waits for the locks."""
         with self._raw.cursor() as cursor:
-            _send(self._raw, cursor, [*self._first, *statements])
+            send(self._raw, cursor, [*self._first, *statements])
             self._first = []
             return list(cursor.fetchall())
 
@@ -86,32 +71,10 @@ class Transaction:
         """
         self._raw.notices.clear()
         with self._raw.cursor() as cursor:
-            _send(self._raw, cursor, [*self._first, *statements, Statement("COMMIT")])
+            send(self._raw, cursor, [*self._first, *statements, Statement("COMMIT")])
         if self._raw.notices:
             log.error("commit_unconfirmed")
             raise Unavailable("The outcome is not known yet; repeat with the same Idempotency-Key.", retry_after=1)
-
-
-def _send(raw: Any, cursor: Any, statements: Sequence[Statement]) -> None:
-    if _PREPARED:
-        statements = [_prepared(raw, cursor, s) if s.params else s for s in statements]
-    cursor.execute("; ".join(s.sql for s in statements), [value for s in statements for value in s.params])
-
-
-_PREPARED = settings.ENV.prepared_statements
-# The names of the statements that a connection has prepared.
-_names: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
-
-
-def _prepared(raw: Any, cursor: Any, statement: Statement) -> Statement:
-    """The statement by its name on this connection: parsed and planned once, not 500 times a second (adr/0006)."""
-    names = _names.setdefault(raw, {})
-    if statement.sql not in names:
-        name, numbers = f"s{len(names)}", count(1)
-        cursor.execute(f"PREPARE {name} AS {re.sub('%s', lambda _: f'${next(numbers)}', statement.sql)}")
-        names[statement.sql] = name
-    values = ", ".join(["%s"] * len(statement.params))
-    return Statement(f"EXECUTE {names[statement.sql]}({values})", statement.params)
 
 
 @contextmanager
@@ -214,7 +177,6 @@ if ARGV[5] then redis.call('SET', ARGV[5], '', 'PX', ARGV[6]) end
 """
 
 _TIMEOUT_S = 0.1
-_SKIPPED_S = 1.0
 # A process that dies between claim and commit blocks the slot this long.
 _TRY_MS = 10_000
 # How long a slot that the database refused is refused without asking it again.
@@ -226,14 +188,11 @@ _GRANTED_MS = 24 * 3600 * 1000
 class Gate:
     """The Redis lock on the start of a slot, for all calendars of one hold at once.
 
-    Every failure of Redis opens the gate for `_SKIPPED_S` seconds: nobody waits for advice. Each thread keeps a connection
-    of its own, because the client's pool and command layer cost more than the command (107 against 43 us of CPU).
+    Every failure of Redis opens the gate for a second.
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._mine = threading.local()
-        self._skip_until = 0.0
+        self._redis = Circuit(url, timeout_s=_TIMEOUT_S, skipped="redis_gate_skipped")
 
     def claim(self, keys: list[str], hold: UUID, *, digest: str, capacities: list[int]) -> str | None:
         """Claims all keys, or none: then the value in the way. None as well when Redis does not answer, and for a request
@@ -261,37 +220,14 @@ class Gate:
 
     def reset(self) -> None:
         """Asks Redis again at once."""
-        self._skip_until = 0.0
+        self._redis.reset()
 
     def _call(self, script: str, keys: list[str], args: list[str | int]) -> object:
-        if time.monotonic() < self._skip_until:
-            return None
-        mine: Connection = getattr(self._mine, "connection", None) or connect(self._url, timeout_s=_TIMEOUT_S)
-        self._mine.connection = mine
-        try:
-            try:
-                return self._run(mine, "EVALSHA", _digest(script), len(keys), *keys, *args)
-            except NoScriptError:
-                return self._run(mine, "EVAL", script, len(keys), *keys, *args)
-        except RedisError as failed:
-            mine.disconnect()  # type: ignore[no-untyped-call] # the same
-            self._skip_until = time.monotonic() + _SKIPPED_S
-            log.warning("redis_gate_skipped", extra={"error": type(failed).__name__})
-            return None
-
-    @staticmethod
-    def _run(mine: Connection, *command: str | int) -> object:
-        mine.send_command(*command)  # type: ignore[no-untyped-call] # redis-py leaves it untyped
-        return mine.read_response()
+        return self._redis.ask(lambda mine: evaluated(mine, script, keys, *args))
 
 
 def _granted(digest: str) -> str:
     return f"granted:{digest}" if digest else ""
-
-
-@lru_cache
-def _digest(script: str) -> str:
-    return sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
 def gate_keys(clinic: int, calendars: Iterable[int], start: int) -> list[str]:

@@ -1,12 +1,12 @@
 """The reads: slots, appointments (and first.py, snapshots.py). They take no locks and decide nothing.
 
-Each answer comes from one statement, so what it says of rows and versions is one moment.
+What an answer says of a calendar, rows and version, is one moment: it comes from one statement, or is what one once said (days.py).
 """
 
 import heapq
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -17,6 +17,8 @@ from django.db.models import Q
 
 from apps.kernel.problems import NotFound
 from engine import models
+from engine.days import DAY_S as DAY_S
+from engine.days import Known, Moment, days, moment
 from engine.offers import Offer
 from engine.rows import COLUMNS, from_row
 from engine.rules import CalendarRules, VisitTypeRules, calendar_rules, visit_type_rules, windows_around
@@ -25,8 +27,8 @@ from engine.scheduling.intervals import Interval, clip
 from engine.scheduling.lifecycle import Appointment, Status
 from engine.scheduling.slots import Slot, Taken, free_unit, offered
 
-DAY_S = 24 * 3600
 LONGEST_SEARCH_S = 62 * DAY_S
+FOR_EVER = 2**40
 _ALTERNATIVES = 5
 _ALTERNATIVES_AGE_S = 1.0
 
@@ -40,20 +42,28 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What is known of one calendar at one moment: its rules, its version, and what takes its time in the searched range."""
+    """What is known of one calendar at one moment: its rules, its version, and what takes its time in the searched range.
+
+    `until`: when the first hold among it runs out.
+    """
 
     rules: CalendarRules
     version: int
     taken: tuple[Taken, ...]
+    until: int = FOR_EVER
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A page of slots. `days` are all calendars that were looked at, each at the version the answer rests on."""
+    """A page of slots. `days` are all calendars that were looked at, each at the version the answer rests on.
+
+    Before the instant `until` the same question has the same answer, if nothing has taken another version.
+    """
 
     offers: list[Offer]
     days: list[Day]
     next: Place | None
+    until: int = FOR_EVER
 
 
 # --- slots --------------------------------------------------------------------------------------------------------------
@@ -108,27 +118,42 @@ def slots(
     modality: str = "",
     limit: int,
     after: Place | None = None,
+    seen: Moment | None = None,
 ) -> Found:
-    """The slots of a visit type that start inside `within` and are free now, by start, then calendar."""
+    """The slots of a visit type that start inside `within` and are free now, by start, then calendar.
+
+    `seen` is where its calendars stand, if the caller has just asked.
+    """
     if modality and modality not in visit_type.modalities:
         return Found([], [], None)
-    now, days = _days(visit_type.calendars, within, around=visit_type)
+    seen = moment(visit_type.calendars) if seen is None else seen
+    known = _days(visit_type, within, seen=seen)
     primaries = [
         day
-        for day in days
+        for day in known
         if day.rules.kind == visit_type.needs[0] and (calendar is None or day.rules.uid == calendar) and day.rules.may_see(state)
     ]
-    streams = [_free_slots(day, visit_type, within, now=now, days=days) for day in primaries]
+    streams = [_free_slots(day, visit_type, within, now=seen.now, days=known) for day in primaries]
     offers: list[Offer] = []
+    following: Place | None = None
     chosen = modality or visit_type.modalities[0]
     for start, key, slot, calendars in heapq.merge(*streams):
         if after is not None and (start, key) <= after:
             continue
         if len(offers) == limit:
-            last = offers[-1]
-            return Found(offers, days, Place(last.start, last.calendar))
+            following = Place(offers[-1].start, offers[-1].calendar)
+            break
         offers.append(Offer(visit_type.clinic, visit_type.id, calendars, slot.start, slot.end, chosen, slot.capacity))
-    return Found(offers, days, None)
+    return Found(offers, known, following, _until(visit_type, within, now=seen.now, offers=offers, known=known))
+
+
+def _until(visit_type: VisitTypeRules, within: Interval, *, now: int, offers: Sequence[Offer], known: Sequence[Day]) -> int:
+    """When time alone makes the answer another one: the first slot gets too close, a hold runs out, or the horizon moves on."""
+    visit = visit_type.visit
+    if now + visit.horizon < within.end - 1:
+        return now + 1
+    too_close = offers[0].start - visit.notice + 1 if offers else FOR_EVER
+    return min([too_close, *(day.until for day in known)])
 
 
 _recent: dict[tuple[int, int, int], tuple[float, Found]] = {}
@@ -174,12 +199,20 @@ def _free_slots(
     first = within.start - within.start % DAY_S
     for start_of_day in range(first, within.end, DAY_S):
         part = clip([Interval(start_of_day, start_of_day + DAY_S)], within)[0]
+        taken = _near_to(part, day.taken, visit_type)
         for slot in offered(windows_around(day.rules, start_of_day), visit_type.visit, now=now, within=part):
-            if free_unit(day.taken, slot.blocked(visit_type.visit), capacity=slot.capacity) is None:
+            if free_unit(taken, slot.blocked(visit_type.visit), capacity=slot.capacity) is None:
                 continue
             others = _others(slot, visit_type, days)
             if others is not None:
                 yield slot.start, day.rules.id, slot, (day.rules.id, *others)
+
+
+def _near_to(part: Interval, taken: Sequence[Taken], visit_type: VisitTypeRules) -> list[Taken]:
+    """What can be in the way of a visit that starts within `part`."""
+    visit = visit_type.visit
+    reached = Interval(part.start - visit.before, part.end + (visit.duration or DAY_S) + visit.after)
+    return [one for one in taken if one.during.overlaps(reached)]
 
 
 def _others(slot: Slot, visit_type: VisitTypeRules, days: Sequence[Day]) -> list[int] | None:
@@ -202,30 +235,19 @@ def _others(slot: Slot, visit_type: VisitTypeRules, days: Sequence[Day]) -> list
     return chosen
 
 
-_DAYS = """
-SELECT floor(extract(epoch FROM clock_timestamp()))::bigint, c.id, c.version, c.rules, array_agg(ARRAY[
-         l.unit, extract(epoch FROM lower(l.during))::bigint, extract(epoch FROM upper(l.during))::bigint
-       ]) FILTER (WHERE l.unit IS NOT NULL)
-FROM engine_calendar c
-LEFT JOIN (engine_allocation l JOIN engine_appointment a
-           ON a.id = l.appointment_id AND (a.expires_at IS NULL OR a.expires_at > clock_timestamp()))
-     ON l.calendar_id = c.id AND l.during && tstzrange(to_timestamp(%s), to_timestamp(%s))
-WHERE c.id = ANY(%s) AND c.active
-GROUP BY c.id ORDER BY c.id
-"""
-
-
-def _days(calendars: Iterable[int], within: Interval, *, around: VisitTypeRules) -> tuple[int, list[Day]]:
+def _days(visit_type: VisitTypeRules, within: Interval, *, seen: Moment) -> list[Day]:
     # A slot that starts inside may block time outside; a visit is shorter than a day, a buffer than half of one.
-    reach = (around.visit.duration or DAY_S) + around.visit.before + around.visit.after
-    with connection.cursor() as cursor:
-        cursor.execute(_DAYS, [within.start - reach, within.end + reach, list(calendars)])
-        rows = cursor.fetchall()
-    days = [
-        Day(calendar_rules(id_, counter), version, tuple(Taken(unit, Interval(lo, hi)) for unit, lo, hi in taken or ()))
-        for _, id_, version, counter, taken in rows
-    ]
-    return (rows[0][0] if rows else 0), days
+    visit = visit_type.visit
+    reach = (visit.duration or DAY_S) + visit.before + visit.after
+    around = Interval(within.start - reach, within.end + reach)
+    return [_day(known, now=seen.now) for known in days.known(seen, around, clinic=visit_type.clinic)]
+
+
+def _day(known: Known, *, now: int) -> Day:
+    """Holds that have run out take no time, and the first of the others to run out is what the answer depends on."""
+    taken = tuple(Taken(unit, Interval(start, end)) for unit, start, end, expires in known.claims if expires == 0 or expires > now)
+    until = min((claim.expires for claim in known.claims if claim.expires > now), default=FOR_EVER)
+    return Day(calendar_rules(known.stand.calendar, known.stand.rules), known.stand.version, taken, until)
 
 
 # --- appointments -------------------------------------------------------------------------------------------------------

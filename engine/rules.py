@@ -4,45 +4,23 @@ Entries are immutable and kept in the process by (id, counter): a change makes a
 invalidated. The counter is read under the calendar's lock, so a decision never rests on old rules.
 """
 
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Container, Hashable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache, partial
-from threading import Lock
-from typing import Generic, TypeVar
+from functools import lru_cache
 from uuid import UUID
 
 import holidays
 
 from engine import models
+from engine.kept import Kept
 from engine.scheduling.hours import LONGEST_OPENING, OpeningException, OpeningHours, Rules, Window, windows
 from engine.scheduling.intervals import Interval
 from engine.scheduling.slots import VisitRules
 
-Value = TypeVar("Value")
 _MINUTE, _DAY = 60, 24 * 3600
 _CALENDARS_KEPT, _VISIT_TYPES_KEPT, _WINDOWS_KEPT = 20_000, 5_000, 100_000
-
-
-class _Kept(Generic[Value]):
-    """The most recently used values. A value may be made twice by two threads, which costs time and nothing else."""
-
-    def __init__(self, size: int) -> None:
-        self._size, self._values, self._lock = size, OrderedDict[Hashable, Value](), Lock()
-
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._values
-
-    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        value = self._values.get(key)
-        if value is None:
-            value = make()
-            with self._lock:
-                self._values[key] = value
-                if len(self._values) > self._size:
-                    self._values.popitem(last=False)
-        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +61,25 @@ class VisitTypeRules:
     calendars: tuple[int, ...]
 
 
-_calendars: _Kept[CalendarRules] = _Kept(_CALENDARS_KEPT)
-_visit_types: _Kept[VisitTypeRules] = _Kept(_VISIT_TYPES_KEPT)
-_windows: _Kept[tuple[Window, ...]] = _Kept(_WINDOWS_KEPT)
+_calendars: Kept[CalendarRules] = Kept(_CALENDARS_KEPT)
+_visit_types: Kept[VisitTypeRules] = Kept(_VISIT_TYPES_KEPT)
+_windows: Kept[tuple[Window, ...]] = Kept(_WINDOWS_KEPT)
 
 
 def calendar_rules(calendar: int, counter: int) -> CalendarRules:
     """The rules of a calendar whose `rules` counter stands at `counter`."""
-    return _calendars.get((calendar, counter), lambda: _load_calendar(calendar, counter))
+    return _calendars.made((calendar, counter), lambda: _load_calendar(calendar, counter))
 
 
 def visit_type_rules(visit_type: int, revision: int) -> VisitTypeRules:
     """The rules of a visit type at `revision`."""
-    return _visit_types.get((visit_type, revision), lambda: _load_visit_type(visit_type))
+    return _visit_types.made((visit_type, revision), lambda: _load_visit_type(visit_type))
 
 
 def windows_around(rules: CalendarRules, instant: int) -> tuple[Window, ...]:
     """The open windows that overlap the UTC day of `instant`, in full length."""
     day = instant - instant % _DAY
-    return _windows.get((rules.id, rules.counter, day), lambda: tuple(windows(rules.hours, Interval(day, day + _DAY))))
+    return _windows.made((rules.id, rules.counter, day), lambda: tuple(windows(rules.hours, Interval(day, day + _DAY))))
 
 
 @lru_cache(maxsize=200_000)
@@ -151,16 +129,12 @@ def named_holidays(region: str, year: int) -> list[tuple[date, str]]:
 
 def know(calendars: Mapping[int, int], visit_types: Mapping[int, int]) -> None:
     """Loads what is not kept of these, key → counter or revision, in one go: a search over many clinics meets new ones."""
-    calendars = {key: counter for key, counter in calendars.items() if (key, counter) not in _calendars}
-    visit_types = {key: revision for key, revision in visit_types.items() if (key, revision) not in _visit_types}
+    calendars = {key: counter for key, counter in calendars.items() if _calendars.get((key, counter)) is None}
+    visit_types = {key: revision for key, revision in visit_types.items() if _visit_types.get((key, revision)) is None}
     for loaded in _load_calendars(calendars) if calendars else ():
-        _calendars.get((loaded.id, loaded.counter), partial(_same, loaded))
+        _calendars.put((loaded.id, loaded.counter), loaded)
     for known in _load_visit_types(visit_types) if visit_types else ():
-        _visit_types.get((known.id, visit_types[known.id]), partial(_same, known))
-
-
-def _same(value: Value) -> Value:
-    return value
+        _visit_types.put((known.id, visit_types[known.id]), known)
 
 
 def _load_calendar(calendar: int, counter: int) -> CalendarRules:

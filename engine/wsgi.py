@@ -7,4 +7,8 @@ from django.core.wsgi import get_wsgi_application
 from apps.kernel.http import sized
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "engine.settings")
-application = sized(get_wsgi_application())
+_django = sized(get_wsgi_application())
+
+from engine.quick import quick  # noqa: E402 - models can be imported only now
+
+application = quick(_django)

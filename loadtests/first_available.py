@@ -282,8 +282,8 @@ def written(found: list[Measured]) -> tuple[str, bool]:
 
 `python -m loadtests.first_available`: {cpu}. Its own PostgreSQL,
 filled by `generate_series`; {SEARCHES} searches of each kind, drawn at random, by `engine.first.first_available` in one thread, 10
-wanted unless it says otherwise, {UNREAD} events that the index does not know yet, a fifth of which give time back. Milliseconds with
-the database's part; in brackets this thread's own CPU. Every 20th answer was compared with a full scan in SQL.
+wanted unless it says otherwise, {UNREAD} events that the index does not know yet, a fifth of which give time back. Milliseconds,
+with the database's part; in brackets this thread's own CPU. Every 20th answer was compared with a full scan in SQL.
 
 | search | {" | ".join(f"{one.calendars:,}: median, p99" for one in found)} | p99 to that of {smallest.calendars:,} |
 |---|{"---|" * (len(found) + 1)}

@@ -1,6 +1,7 @@
 """Every public write of the booking core, ready to be done: for the tests that must hold for all of them."""
 
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import time
@@ -8,8 +9,10 @@ from types import ModuleType
 from uuid import UUID
 
 from django.db import connection
+from redis import Redis
 
-from engine import bookings, envelopes, models, openings
+from engine import availability, bookings, envelopes, models, openings
+from engine.days import days
 from engine.locks import gate, gate_keys
 from engine.offers import Offer
 from engine.rows import Actor, Patient
@@ -59,6 +62,16 @@ def make_overdue(hold: UUID) -> None:
         )
         clinic, calendars, start = cursor.fetchone()
     gate.release(gate_keys(clinic, calendars, start), hold, committed=False)
+    forget_days()
+
+
+def forget_days() -> None:
+    """Empties the caches of availability: after a change of rows that no write of ours would make."""
+    availability.forget()
+    days.memory.clear()
+    redis = Redis.from_url(os.environ["REDIS_URL"])
+    for key in redis.scan_iter("day:*"):
+        redis.delete(key)
 
 
 def public_functions(module: ModuleType) -> set[str]:

@@ -12,7 +12,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from apps.kernel import audit
 from apps.kernel.limits import Limit, Limiter
 from apps.kernel.problems import Forbidden, SecondFactorRequired, Unauthenticated, ValidationFailed
-from apps.kernel.redis import connect
+from apps.kernel.redis import Circuit
 from apps.kernel.revocations import watched
 from apps.kernel.tokens import SESSION_COOKIE, Claims, TokenRefused, Verifier
 
@@ -30,7 +30,8 @@ def verifier() -> Verifier:
 
 @cache
 def _limiter() -> Limiter:
-    return Limiter(connect(settings.ENV.redis_url.get_secret_value(), timeout_s=0.1), enabled=settings.ENV.rate_limits)
+    url = settings.ENV.redis_url.get_secret_value()
+    return Limiter(Circuit(url, timeout_s=0.1, skipped="redis_limits_skipped"), enabled=settings.ENV.rate_limits)
 
 
 def limited(limit: Limit, who: str) -> None:

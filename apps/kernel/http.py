@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from io import BytesIO
 from random import randint
@@ -28,6 +28,8 @@ from apps.kernel.problems import (
 log = logging.getLogger(__name__)
 
 _USUAL_BODY = 64 * 1024
+HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
+"""What every answer says unless it says otherwise."""
 LONGEST_QUEUE_S = 2.0
 """Who has stood in line this long is refused before any work: past saturation the work goes to those who still wait for it."""
 _EDGE_TIMEOUT_S = 30.0
@@ -44,6 +46,11 @@ REQUESTS = Histogram(
 @lru_cache(maxsize=5_000)
 def _series(route: str, method: str, status: int) -> Histogram:
     return REQUESTS.labels(route, method, status)
+
+
+def observed(route: str, method: str, status: int, seconds: float) -> None:
+    """Counts one answer."""
+    _series(route, method, status).observe(seconds)
 
 
 def sized(application: Callable[[dict[str, Any], Any], Iterable[bytes]]) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
@@ -70,7 +77,7 @@ class Door:
         length = request.META.get("CONTENT_LENGTH") or "0"
         if length.isdigit() and int(length) > _longest(request):
             response = PayloadTooLarge().response()
-        elif _stood_too_long(request, int(length) if length.isdigit() else 0):
+        elif stood_too_long(request.META, int(length) if length.isdigit() else 0):
             response = Unavailable("Too many ask at the moment.", retry_after=randint(1, 3)).response()  # noqa: S311 - no secret
         else:
             response = self._get_response(request)
@@ -80,12 +87,11 @@ class Door:
             response = refused
         if not response.streaming:
             response.headers.setdefault("Content-Length", str(len(response.content)))
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        response.headers.setdefault("Referrer-Policy", "same-origin")
-        response.headers.setdefault("Cache-Control", "no-store")
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
         match = request.resolver_match
         route = match.route if match else "unknown"
-        _series(route, request.method or "", response.status_code).observe(time.perf_counter() - started)
+        observed(route, request.method or "", response.status_code, time.perf_counter() - started)
         return response
 
     def process_exception(self, request: HttpRequest, fault: Exception) -> HttpResponse:
@@ -93,12 +99,12 @@ class Door:
         return as_response(request, fault)
 
 
-def _stood_too_long(request: HttpRequest, length: int) -> bool:
+def stood_too_long(meta: Mapping[str, Any], length: int) -> bool:
     """Whether the edge took this request (`X-Request-Start`, seconds of its clock) longer ago than anybody waits here.
 
     A larger body may just have been slow to come; and more than the edge itself waits is a clock that is wrong.
     """
-    start = request.headers.get("X-Request-Start", "")
+    start = meta.get("HTTP_X_REQUEST_START", "")
     if length > _SENT_AT_ONCE or not start.isascii() or not start.replace(".", "", 1).isdigit():
         return False
     return LONGEST_QUEUE_S < time.time() - float(start) < _EDGE_TIMEOUT_S
@@ -130,8 +136,13 @@ def as_response(request: HttpRequest, fault: Exception) -> HttpResponse:
 
 def client_address(request: HttpRequest) -> str:
     """Who is at the other end, as the edge saw it: the last hop is the one the edge itself wrote."""
-    forwarded = request.headers.get("X-Forwarded-For", "")
-    return forwarded.rpartition(",")[2].strip() or str(request.META.get("REMOTE_ADDR", ""))
+    return address(request.META)
+
+
+def address(meta: Mapping[str, Any]) -> str:
+    """The same, from a request's WSGI variables."""
+    forwarded = meta.get("HTTP_X_FORWARDED_FOR", "")
+    return str(forwarded.rpartition(",")[2].strip() or meta.get("REMOTE_ADDR", ""))
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

@@ -7,9 +7,10 @@ import time
 from dataclasses import dataclass
 from math import ceil
 
-from redis import Redis, RedisError
+from redis.connection import Connection
 
 from apps.kernel.problems import RateLimited
+from apps.kernel.redis import Circuit, evaluated
 
 # The stored value is the time at which the caller's bucket is full again. Answers the wait in ms, 0 when allowed.
 _GCRA = """
@@ -34,8 +35,8 @@ class Limit:
 
 
 class Limiter:
-    def __init__(self, redis: "Redis", *, enabled: bool) -> None:
-        self._script = redis.register_script(_GCRA)
+    def __init__(self, redis: Circuit, *, enabled: bool) -> None:
+        self._redis = redis
         self._enabled = enabled
         self._local: dict[str, float] = {}
 
@@ -45,10 +46,13 @@ class Limiter:
             return
         key = f"limit:{limit.name}:{caller}"
         interval = limit.seconds * 1000 / limit.requests
-        try:
-            wait = float(self._script(keys=[key], args=[ceil(interval), limit.seconds * 1000]))
-        except RedisError:
-            wait = self._check_here(key, interval, limit.seconds * 1000)
+        burst = limit.seconds * 1000
+
+        def count(mine: Connection) -> float:
+            return float(evaluated(mine, _GCRA, [key], ceil(interval), burst))
+
+        counted = self._redis.ask(count)
+        wait = self._check_here(key, interval, burst) if counted is None else counted
         if wait > 0:
             refused = RateLimited(retry_after=ceil(wait / 1000))
             refused.policy = (limit.name, limit.requests, limit.seconds)

@@ -22,9 +22,11 @@ from apps.local.probes import answers
 from apps.local.processes import guarded
 from apps.local.servers import servers
 from engine import bookings, locks, models
+from engine.days import Days, moment
 from engine.errors import SlotTaken
 from engine.locks import Gate, gate_keys
 from engine.rows import Done, Once
+from engine.scheduling.intervals import Interval
 from engine.scheduling.lifecycle import Appointment
 from tests.invariants import violations
 from tests.practice import Practice
@@ -356,3 +358,24 @@ def test_the_gate_serves_any_number_of_threads_one_after_another(valkey: Valkey,
 
     assert (faults, skipped()) == ([], 0)
     assert valkey.client().info("clients")["connected_clients"] < 50
+
+
+def test_free_times_are_found_in_the_rows_while_redis_is_silent(practice: Practice, valkey: Valkey) -> None:
+    cache, seen = Days(valkey.address), moment([practice.doctor.id])
+    held = hold(practice)
+    around, clinic = Interval(held.start, held.end), practice.doctor.clinic_id
+
+    def known() -> list[int]:
+        cache.memory.clear()
+        return [claim.start for one in cache.known(seen, around, clinic=clinic) for claim in one.claims]
+
+    assert known() == [held.start]
+    valkey.freeze()
+    for _ in range(2):
+        assert timed(known) < AT_MOST_S
+        assert known() == [held.start]
+    valkey.thaw()
+    valkey.kill()
+    cache.reset()
+    assert timed(known) < AT_MOST_S
+    assert known() == [held.start]

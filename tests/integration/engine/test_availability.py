@@ -1,0 +1,244 @@
+"""Free slots as everybody asks for them: at the engine's WSGI door, through its caches, while others write."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from io import BytesIO
+from operator import add
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg2.extensions
+import pytest
+from django.db import connection
+from redis import Redis
+
+from apps.kernel.limits import Limit
+from apps.kernel.shapes import in_zone
+from apps.kernel.tokens import SESSION_COOKIE
+from engine import bookings, clinics, models, openings
+from engine.days import Days, moment, redis_key
+from engine.scheduling.claims import DAY_S, unpacked
+from engine.scheduling.intervals import Interval
+from engine.statements import Statement, read
+from engine.wsgi import application
+from tests.day_caches import REDIS, Rows, rows
+from tests.integration.engine.door import BASE
+from tests.practice import DAY, Practice, tomorrow
+from tests.writes import DESK, NOON, ZOE, offer
+
+Answer = tuple[str, dict[str, str], bytes]
+HOUR = 3600
+
+
+def ask(practice: Practice, *, words: str = "", **headers: str) -> Answer:
+    """(status, headers, body) of a search for visits tomorrow, from an address of its own unless told otherwise."""
+    start = tomorrow()
+    query = f"visit_type={practice.visit.uid}&from={in_zone(start, 'UTC')}&to={in_zone(start + DAY, 'UTC')}&limit=500{words}"
+    told: list[Any] = []
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": f"{BASE}/clinics/{practice.slug}/slots",
+        "QUERY_STRING": query,
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "REMOTE_ADDR": practice.slug,
+        "wsgi.url_scheme": "http",
+        "wsgi.input": BytesIO(),
+        **headers,
+    }
+    body = b"".join(application(environ, lambda *line: told.extend(line)))
+    return told[0], dict(told[1]), body
+
+
+def starts(answer: Answer, calendar: models.Calendar) -> list[str]:
+    assert answer[0] == "200 OK", answer
+    return [item["start"] for item in json.loads(answer[2])["items"] if item["calendar"] == str(calendar.uid)]
+
+
+def at(hour: int) -> str:
+    return in_zone(tomorrow() + hour * HOUR, "UTC")
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """What this thread's connection to the database is sent."""
+    sent: list[str] = []
+
+    class Counting(psycopg2.extensions.cursor):
+        def execute(self, query: Any, parameters: Any = None) -> None:
+            sent.append(f"{query} {parameters}")
+            super().execute(query, parameters)
+
+    connection.ensure_connection()
+    usual, connection.connection.cursor_factory = connection.connection.cursor_factory, Counting
+    try:
+        yield sent
+    finally:
+        connection.connection.cursor_factory = usual
+
+
+def at_another_time(clock: Callable[[int], int]) -> Callable[[Statement], list[tuple[Any, ...]]]:
+    """What the database says, only that its clock is another."""
+    return lambda statement: [(clock(row[0]), *row[1:]) for row in read(statement)]
+
+
+# --- the answer that is kept --------------------------------------------------------------------------------------------
+
+
+def test_an_answer_that_is_kept_is_the_same_and_takes_one_statement(practice: Practice) -> None:
+    first = ask(practice)
+    with statements() as sent:
+        second = ask(practice)
+
+    assert second == first
+    assert len(starts(first, practice.doctor)) == 48
+    assert len(sent) == 1, sent
+
+
+def test_what_was_written_is_seen_by_the_next_who_asks(practice: Practice) -> None:
+    ask(practice)
+    held = bookings.hold(offer(practice, practice.doctor, hour=9), seconds=300, actor=DESK).appointment
+    assert at(9) not in starts(ask(practice), practice.doctor)
+    assert at(9) in starts(ask(practice), practice.nurse)
+
+    bookings.release(held.id, actor=DESK)
+    assert at(9) in starts(ask(practice), practice.doctor)
+
+    openings.set_hours(practice.doctor.id, NOON, actor=DESK)
+    assert at(9) not in starts(ask(practice), practice.doctor)
+
+
+def test_a_write_leaves_the_days_of_other_calendars(practice: Practice) -> None:
+    ask(practice)
+    bookings.hold(offer(practice, practice.doctor, hour=9), seconds=300, actor=DESK)
+    with statements() as sent:
+        ask(practice)
+
+    assert len(sent) == 2, sent
+    assert f"[{practice.doctor.id}]" in sent[1]
+
+
+def test_a_hold_that_runs_out_is_free_again_without_a_new_version(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
+    bookings.hold(offer(practice, practice.doctor, hour=9), seconds=300, actor=DESK)
+    assert at(9) not in starts(ask(practice), practice.doctor)
+    for later, free in ((298, False), (301, True)):
+        monkeypatch.setattr("engine.availability.read", at_another_time(partial(add, later)))
+        assert (at(9) in starts(ask(practice), practice.doctor)) == free
+
+
+def test_a_slot_that_has_become_too_close_is_not_offered(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = starts(ask(practice), practice.doctor)[0]
+    monkeypatch.setattr("engine.availability.read", at_another_time(lambda _: tomorrow()))
+    assert starts(ask(practice), practice.doctor)[0] == first == at(0)
+    monkeypatch.setattr("engine.availability.read", at_another_time(lambda _: tomorrow() + 1))
+    assert starts(ask(practice), practice.doctor)[0] == at(0).replace("00:00Z", "30:00Z")
+
+
+def test_after_a_restore_the_same_version_is_another(practice: Practice) -> None:
+    booked = bookings.book(offer(practice, practice.doctor, hour=9), patient=ZOE, state="", actor=DESK).appointment
+    assert at(9) not in starts(ask(practice), practice.doctor)
+
+    # The database of before, in which the version was another write's.
+    models.Appointment.objects.filter(id=booked.id).delete()
+    models.Stream.objects.update(epoch=UUID(int=7))
+
+    assert at(9) in starts(ask(practice), practice.doctor)
+
+
+def test_a_calendar_that_is_closed_down_is_gone_at_once(practice: Practice) -> None:
+    assert starts(ask(practice), practice.doctor)
+    timeline = next(one for one in clinics.timelines(practice.slug) if one.id == str(practice.doctor.uid))
+    clinics.change_timeline(practice.doctor.id, {"active": False}, seen=timeline.revision, actor=DESK)
+
+    assert starts(ask(practice), practice.doctor) == []
+    assert starts(ask(practice), practice.nurse)
+
+
+# --- the door -----------------------------------------------------------------------------------------------------------
+
+
+def test_who_shows_a_token_is_asked_who_they_are(practice: Practice, token: Callable[..., str]) -> None:
+    first = ask(practice)
+
+    assert ask(practice, HTTP_AUTHORIZATION=f"Bearer {token(practice.slug)}") == first
+    assert ask(practice, HTTP_AUTHORIZATION="Bearer nonsense")[0].startswith("401")
+    assert ask(practice, HTTP_COOKIE=f"{SESSION_COOKIE}=nonsense")[0].startswith("401")
+
+
+def test_answers_that_are_kept_count_against_the_same_limit(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = Limit("t" + uuid4().hex, 3, 3600)
+    for door in ("engine.quick.PUBLIC_READ", "engine.api.PUBLIC_READ"):
+        monkeypatch.setattr(door, limit)
+
+    found = [ask(practice)[0] for _ in range(4)]
+
+    assert found[:3] == ["200 OK"] * 3
+    assert found[3].startswith("429")
+
+
+def test_who_has_stood_in_line_too_long_is_refused_here_too(practice: Practice) -> None:
+    ask(practice)
+
+    assert ask(practice, HTTP_X_REQUEST_START=f"{time.time() - 5:.3f}")[0].startswith("503")
+    assert ask(practice, HTTP_X_REQUEST_START=f"{time.time():.3f}")[0] == "200 OK"
+
+
+def test_what_is_gone_is_not_found(practice: Practice) -> None:
+    ask(practice)
+    models.VisitType.objects.filter(id=practice.visit.id).update(active=False)
+
+    status, headers, _ = ask(practice)
+    assert (status, headers["Content-Type"]) == ("404 Not Found", "application/problem+json")
+
+
+def test_a_question_that_is_not_good_is_never_remembered(practice: Practice) -> None:
+    ask(practice)
+    for _ in range(2):
+        assert ask(practice, words="&calender=x")[0].startswith("422")
+        assert ask(practice, words="&cursor=x")[0].startswith("422")
+
+
+# --- while others write -------------------------------------------------------------------------------------------------
+
+
+def test_days_that_are_read_while_somebody_writes_lie_under_their_own_version(practice: Practice) -> None:
+    calendar, clinic, first = practice.doctor.id, practice.doctor.clinic_id, tomorrow() // DAY_S
+    within = Interval(first * DAY_S, (first + 1) * DAY_S)
+    written: dict[int, Rows] = {}
+    redis, done = Redis.from_url(REDIS), threading.Event()
+    epoch = moment([calendar]).epoch
+
+    def reading(cache: Days) -> None:
+        try:
+            while not done.is_set():
+                cache.memory.clear()
+                cache.known(moment([calendar]), within, clinic=clinic)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor() as pool:
+        readers = [pool.submit(reading, Days(REDIS)) for _ in range(2)]
+        try:
+            for hour in [*range(20)] * 2:
+                held = bookings.hold(offer(practice, practice.doctor, hour=hour), seconds=300, actor=DESK).appointment
+                # Nobody else writes: the rows are those of this version until the next.
+                written[held.version] = rows(calendar, within)[1]
+                bookings.release(held.id, actor=DESK)
+                version, found = rows(calendar, within)
+                written[version] = found
+        finally:
+            done.set()
+        for reader in readers:
+            reader.result()
+
+    kept = {version: redis.get(redis_key((epoch, calendar, first, version), clinic=clinic)) for version in written}
+    seen = {version: value for version, value in kept.items() if isinstance(value, bytes)}
+    assert len(seen) > 5
+    assert {version: set(unpacked(value, first)) for version, value in seen.items()} == {
+        version: written[version] for version in seen
+    }
