@@ -9,7 +9,21 @@ from apps.kernel import auditor
 from apps.kernel.api import PROBLEMS, Api, as_json
 from apps.kernel.ids import as_id
 from apps.kernel.shapes import ProblemOut
-from engine import answers, asked, availability, bookings, calendars, envelopes, first, managing, queries, setup, shapes, visits
+from engine import (
+    answers,
+    asked,
+    availability,
+    bookings,
+    calendars,
+    envelopes,
+    first,
+    managing,
+    queries,
+    replicas,
+    setup,
+    shapes,
+    visits,
+)
 from engine.callers import PUBLIC_READ, PUBLIC_WRITE, anybody, holder, manage_url, once
 from engine.errors import HoldExpired
 from engine.offers import Offer
@@ -42,7 +56,7 @@ auditor.routes(api)
 def clinic_profile(request: HttpRequest, clinic: str) -> HttpResponse:
     """A clinic's profile: what can be booked there, and with whom."""
     anybody(request, PUBLIC_READ)
-    row, types, calendars, locations = queries.profile(clinic)
+    row, types, calendars, locations = replicas.read(request, lambda: queries.profile(clinic))
     return as_json(answers.clinic(row, types, calendars, locations))
 
 

@@ -51,6 +51,10 @@ class RangeQuery(Query):
     to: Instant | None = None
 
 
+class SnapshotQuery(RangeQuery):
+    version: Annotated[int | None, Field(ge=0, le=2**62, description="known already: the answer is no older")] = None
+
+
 class ChangesQuery(Query):
     since: Annotated[int, Field(ge=0, le=2**62)]
     limit: Limit = LONGEST_PAGE

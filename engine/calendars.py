@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import time as wall_time
+from functools import partial
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
@@ -13,7 +14,7 @@ from apps.kernel.ids import as_id
 from apps.kernel.problems import NotFound, ValidationFailed
 from apps.kernel.shapes import ProblemOut
 from apps.kernel.tokens import Claims
-from engine import answers, asked, calendar_shapes, openings, queries, snapshots
+from engine import answers, asked, calendar_shapes, openings, queries, replicas, snapshots
 from engine.callers import PERMISSIONS, actor_of, once, own_calendar, own_only, staff
 from engine.rules import CalendarRules
 from engine.scheduling.hours import OpeningException, OpeningHours
@@ -26,10 +27,13 @@ router = Router(tags=["calendars"])
 
 
 @router.get("/calendars/{calendar}/snapshot", response={200: calendar_shapes.SnapshotOut, PROBLEMS: ProblemOut})
-def snapshot(request: HttpRequest, calendar: str, query: Query[calendar_shapes.RangeQuery]) -> HttpResponse:
+def snapshot(request: HttpRequest, calendar: str, query: Query[calendar_shapes.SnapshotQuery]) -> HttpResponse:
     """A calendar's appointments, holds and open times at one version; the version is the ETag."""
+    named = query.version
     with _reading(request, calendar) as claims:
-        found = snapshots.snapshot(as_id(calendar), asked.window(query), clinic=claims.clinic)
+        look = partial(snapshots.snapshot, as_id(calendar), asked.window(query), clinic=claims.clinic)
+        # Whoever names no version wants the present one.
+        found = look() if named is None else replicas.read(request, look, enough=lambda found: found.version >= named)
     etag = f'"{found.version}"'
     known = request.headers.get("If-None-Match", "")
     if etag in known or known == "*":

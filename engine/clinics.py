@@ -219,8 +219,8 @@ def visits_to_come(slug: str) -> dict[str, int]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT c.uid::text, count(*) FROM engine_calendar c JOIN engine_clinic k ON k.id = c.clinic_id AND k.slug = %s"
-            " JOIN engine_allocation l ON l.calendar_id = c.id AND l.during && tstzrange(clock_timestamp(), NULL)"
-            " JOIN engine_appointment a ON a.id = l.appointment_id AND a.starts > clock_timestamp()"
+            " JOIN engine_allocation l ON l.calendar_id = c.id AND l.during && tstzrange(now(), NULL)"
+            " JOIN engine_appointment a ON a.id = l.appointment_id AND a.starts > now()"
             " WHERE a.status IN ('booked', 'arrived') GROUP BY c.uid",
             [slug],
         )

@@ -20,6 +20,7 @@ from django.conf import settings
 from redis.connection import Connection
 
 from apps.kernel.redis import Circuit, evaluated, told
+from engine import replicas
 from engine.kept import Kept
 from engine.scheduling.claims import DAY_S as DAY_S
 from engine.scheduling.claims import Claim, joined, ordered, packed
@@ -67,14 +68,17 @@ EPOCH = "(SELECT epoch::text FROM engine_stream)"
 _STANDS = f"""
 SELECT {NOW}, {EPOCH}, c.id, c.version, c.rules FROM engine_calendar c WHERE c.id = ANY(%s) AND c.active ORDER BY c.id
 """
+# Calendar by calendar (OFFSET 0): the planner counts a look into every partition, and would rather read everybody's days.
 _ROWS = f"""
 SELECT {EPOCH}, c.id, c.version, c.rules, array_agg(ARRAY[
          l.unit, extract(epoch FROM lower(l.during))::bigint, extract(epoch FROM upper(l.during))::bigint,
-         coalesce(extract(epoch FROM a.expires_at)::bigint, 0)
+         coalesce(extract(epoch FROM l.expires_at)::bigint, 0)
        ]) FILTER (WHERE l.unit IS NOT NULL)
 FROM engine_calendar c
-LEFT JOIN (engine_allocation l JOIN engine_appointment a ON a.id = l.appointment_id)
-     ON l.calendar_id = c.id AND l.during && tstzrange(to_timestamp(%s), to_timestamp(%s))
+LEFT JOIN LATERAL (
+  SELECT l.unit, l.during, a.expires_at FROM engine_allocation l JOIN engine_appointment a ON a.id = l.appointment_id
+  WHERE l.calendar_id = c.id AND l.during && tstzrange(to_timestamp(%s), to_timestamp(%s)) OFFSET 0
+) AS l ON true
 WHERE c.id = ANY(%s) AND c.active
 GROUP BY c.id ORDER BY c.id
 """
@@ -98,7 +102,7 @@ def from_rows(calendars: Sequence[int], *, first: int, last: int) -> tuple[str, 
     The one place where availability is read from rows. It may be another database than that of `moment`, if that is not behind
     what `moment` said: rows and version are of one snapshot, whichever that is.
     """
-    rows = read(Statement(_ROWS, (first * DAY_S, (last + 1) * DAY_S, list(calendars))))
+    rows = read(Statement(_ROWS, (first * DAY_S, (last + 1) * DAY_S, list(calendars))), using=replicas.alias())
     known = [Known(Stand(*stand), ordered(Claim(*claim) for claim in claims or ())) for _, *stand, claims in rows]
     return (str(rows[0][0]) if rows else ""), known
 
@@ -125,7 +129,7 @@ class Days:
         first, last = within.start // DAY_S, (within.end - 1) // DAY_S
         values = self._found(seen, range(first, last + 1), clinic=clinic)
         absent = [stand.calendar for stand in seen.stands if any(values[key] is None for key in _keys(seen, stand, first, last))]
-        made = self._made(absent, first=first, last=last, clinic=clinic) if absent else {}
+        made = self._made(absent, seen, first=first, last=last, clinic=clinic) if absent else {}
         known = []
         for stand in seen.stands:
             if stand.calendar not in made:
@@ -150,9 +154,16 @@ class Days:
                     self.memory.put(key, value)
         return values
 
-    def _made(self, calendars: Sequence[int], *, first: int, last: int, clinic: int) -> dict[int, Known | None]:
+    def _made(self, calendars: Sequence[int], seen: Moment, *, first: int, last: int, clinic: int) -> dict[int, Known | None]:
         """The calendars from their rows; None for one that is not active any more."""
-        epoch, known = from_rows(calendars, first=first, last=last)
+        at_least = {stand.calendar: stand.version for stand in seen.stands}
+
+        def is_as_new(found: tuple[str, list[Known]]) -> bool:
+            epoch, known = found
+            versions = {one.stand.calendar: one.stand.version for one in known}
+            return epoch == seen.epoch and all(versions.get(calendar, -1) >= at_least[calendar] for calendar in calendars)
+
+        epoch, known = replicas.fresh(lambda: from_rows(calendars, first=first, last=last), enough=is_as_new)
         made: dict[Key, bytes] = {
             (epoch, one.stand.calendar, day, one.stand.version): packed(one.claims, day)
             for one in known

@@ -10,13 +10,14 @@ from uuid import UUID
 from apps.kernel.problems import NotFound, Problem, ValidationFailed
 from engine.errors import NotLicensedInState, OutsideOpeningHours, SlotTaken, TooLateToChange, refused
 from engine.offers import Offer
-from engine.rows import Actor, SeenAppointment, SeenOffer
+from engine.rows import SETTLED_S, Actor, SeenAppointment, SeenOffer
 from engine.rules import CalendarRules, windows_around
 from engine.scheduling.hours import Window, covers
 from engine.scheduling.intervals import Interval
 from engine.scheduling.slots import Refusal, Slot, VisitRules, check, fitting, free_unit, shrunk, untimely
 
 IN_PERSON = "in_person"
+_DAY_S = 24 * 3600
 _SESSION = "A group session has its own length and places."
 _NO_ROOM = "The room or device is not available then."
 
@@ -110,7 +111,9 @@ def conflicts(offer: Offer, seen: SeenOffer, *, state: str | None) -> list[Confl
     if session and offer.custom:
         found.append(Conflict("duration", ValidationFailed(_SESSION, param="duration_minutes"), primary.id))
     if (early_or_late := untimely(visit, now=seen.now, start=offer.start)) is not None:
-        found.append(Conflict(early_or_late.name.lower(), refused(early_or_late), primary.id))
+        # Where allocations may be gone nobody could tell who was there. A buffer is shorter than a day.
+        is_history = offer.start < seen.now - SETTLED_S + _DAY_S
+        found.append(Conflict(early_or_late.name.lower(), refused(early_or_late), primary.id, overridable=not is_history))
     slot = _opening(offer, primary, visit)
     if isinstance(slot, Refusal):
         found.append(Conflict(slot.name.lower(), refused(slot), primary.id, during=during))

@@ -127,7 +127,7 @@ WHERE a.status IN ('booked', 'arrived', 'in_progress') AND EXISTS (
     ON l.during && tstzrange(to_timestamp(busy.starts), to_timestamp(busy.ends))
     AND a.starts < to_timestamp(busy.ends) AND to_timestamp(busy.starts) < a.ends
   WHERE l.appointment_id = a.id AND l.calendar_id = %s
-) AND a.id IN (SELECT appointment_id FROM engine_allocation WHERE calendar_id = %s AND upper(during) > clock_timestamp())
+) AND a.id IN (SELECT appointment_id FROM engine_allocation WHERE calendar_id = %s AND during && tstzrange(now(), NULL))
 ORDER BY a.starts, a.id LIMIT %s
 """
 

@@ -203,6 +203,7 @@ class Appointment(models.Model):
         ]
         indexes = [
             models.Index(fields=["calendar", "starts"], name="appointment_calendar"),
+            models.Index(fields=["clinic", "id"], name="appointment_clinic"),
             models.Index(fields=["expires_at"], condition=Q(expires_at__isnull=False), name="appointment_overdue"),
             models.Index(fields=["patient_id"], condition=Q(patient_id__isnull=False), name="appointment_patient"),
         ]

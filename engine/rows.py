@@ -244,6 +244,10 @@ def update(appointment: Appointment, entry: dict[str, Any], sealed: bytes | None
     )
 
 
+SETTLED_S = 400 * 24 * 3600
+"""So long after its end an allocation is history, and goes: no time that far back can be taken any more (`deciding`)."""
+
+
 def allocate(appointment: Appointment, blocked: Interval, units: dict[int, int]) -> Statement:
     rows = [(appointment.id, calendar, unit, at(blocked.start), at(blocked.end)) for calendar, unit in units.items()]
     values = ", ".join(["(%s, %s, %s, tstzrange(%s, %s))"] * len(rows))

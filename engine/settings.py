@@ -1,17 +1,22 @@
 """Settings of the Appointments service."""
 
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from apps.kernel import logs
-from apps.kernel.environment import ServiceEnvironment, database, read
+from apps.kernel.environment import ServiceEnvironment, database, databases, read
 
 
 class EngineEnvironment(ServiceEnvironment):
     """What only the engine reads."""
 
     database_url_engine: SecretStr
+    database_url_engine_replica: SecretStr = SecretStr("")
+    """Standbys of it that answer reads (`replicas.py`), comma-separated."""
+    replica_lag_s: Annotated[float, Field(ge=0.5)] = 1.0
+    """A replica that is further behind answers nothing."""
     service_key_file_engine: Path
     sealing_jwks_file: Path
     """Records' public keys, to which patient details are sealed (`envelopes.py`)."""
@@ -41,19 +46,27 @@ APPEND_SLASH = False
 
 # A booking waits at most this long for its calendar; then the answer is `calendar_busy`, which the client may repeat.
 LOCK_TIMEOUT_MS = 2_000
-DATABASES = {
-    "default": database(
-        ENV.database_url_engine,
-        lock_timeout=f"{LOCK_TIMEOUT_MS}ms",
-        statement_timeout="5s",
-        idle_in_transaction_session_timeout="5s",
-        # Prepared statements keep one plan. Left to choose, PostgreSQL plans the read under the lock anew each time: 0.3 ms.
-        plan_cache_mode="force_generic_plan",
-        # A plan that is kept must not be one for a table that was still small: everything asked here has an index.
-        enable_seqscan="off",
-        jit="off",
-    )
+_SESSION = {
+    "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
+    "statement_timeout": "5s",
+    "idle_in_transaction_session_timeout": "5s",
+    # Prepared statements keep one plan. Left to choose, PostgreSQL plans the read under the lock anew each time: 0.3 ms.
+    "plan_cache_mode": "force_generic_plan",
+    # A plan that is kept must not be one for a table that was still small: everything asked here has an index.
+    "enable_seqscan": "off",
+    # Nor is a look at a few rows for three processes: with partitions the planner would rather read everybody's time so.
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
 }
+DATABASES: dict[str, Any] = {"default": database(ENV.database_url_engine, connect_timeout=3, **_SESSION)}
+for _number, _url in enumerate(databases(ENV.database_url_engine_replica), 1):
+    _replica = database(_url, connect_timeout=1, default_transaction_read_only="on", **_SESSION)
+    DATABASES[f"replica_{_number}"] = _replica | {"TEST": {"MIRROR": "default"}}
+REPLICAS = tuple(DATABASES)[1:]
+"""Aliases of the replicas; without any, nothing of `replicas.py` is in the way of anything."""
+if REPLICAS:
+    DATABASE_ROUTERS = ["engine.replicas.Router"]
+    MIDDLEWARE.insert(1, "engine.replicas.Freshness")
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 
 USE_TZ = True

@@ -1,5 +1,6 @@
 """The typed environment: read once, all faults reported together, secrets hidden from `repr`."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,22 +51,38 @@ def read(kind: type[Typed]) -> Typed:
         sys.exit(f"The environment is not complete:\n{faults}\nOn one machine './manage.py up' sets all of it.")
 
 
-def database(url: SecretStr, **session: str) -> dict[str, Any]:
+def databases(urls: SecretStr) -> list[SecretStr]:
+    """The addresses in a comma-separated list of them."""
+    return [SecretStr(url) for url in re.split(r",(?=postgresql://)", urls.get_secret_value()) if url]
+
+
+def database(url: SecretStr, *, connect_timeout: int = 3, **session: str) -> dict[str, Any]:
     """A Django DATABASES entry for `postgresql://user:password@host:port/name`; `session` are PostgreSQL settings.
 
-    Connections are persistent (the HTTP server's threads live on) and READ COMMITTED, which the locks depend on.
+    Connections are persistent (the HTTP server's threads live on) and READ COMMITTED, which the locks depend on. Of several hosts
+    (`host:port,host:port`) it is the one that takes writes at the moment.
     """
     parts = urlsplit(url.get_secret_value())
+    credentials, _, places = parts.netloc.rpartition("@")
+    user, _, password = credentials.partition(":")
+    hosts = [_host(place) for place in places.split(",")]
+    several = {"target_session_attrs": "read-write"} if len(hosts) > 1 else {}
     settings = {"timezone": "UTC", "default_transaction_isolation": "read committed", **session}
     options = " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in settings.items())
     return {
         "ENGINE": "django.db.backends.postgresql",
-        "HOST": parts.hostname or "127.0.0.1",
-        "PORT": str(parts.port or 5432),
+        "HOST": ",".join(host for host, _ in hosts),
+        "PORT": ",".join(port for _, port in hosts),
         "NAME": parts.path.lstrip("/"),
-        "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
+        "USER": unquote(user),
+        "PASSWORD": unquote(password),
         "CONN_MAX_AGE": None,
         "DISABLE_SERVER_SIDE_CURSORS": True,
-        "OPTIONS": {"options": options, "connect_timeout": 3, "tcp_user_timeout": 8000},
+        "OPTIONS": {"options": options, "connect_timeout": connect_timeout, "tcp_user_timeout": 8000, **several},
     }
+
+
+def _host(place: str) -> tuple[str, str]:
+    """(host, port) of `host:port`; an IPv6 address stands in brackets."""
+    host, _, port = place.rpartition(":") if re.search(r":\d*$", place) else (place, "", "")
+    return host.strip("[]") or "127.0.0.1", port or "5432"

@@ -19,6 +19,7 @@ from apps.local.stack import stack
 
 _STOPPED_WITHIN_S = 60
 _POLL_S = 0.1
+_MOST_REPLICAS = 5  # a primary takes ten connections of standbys, and each takes two while it is copied
 
 
 def main(arguments: list[str]) -> int:
@@ -47,7 +48,14 @@ def up(options: argparse.Namespace) -> int:
     with state.held(options.data):
         port = options.port or environment.free_ports(1)[0]
         environment.require_free(port)
-        what = stack(options.data, port=port, demo=options.demo, limits=options.limits, given=os.environ)
+        what = stack(
+            options.data,
+            port=port,
+            demo=options.demo,
+            limits=options.limits,
+            given=os.environ,
+            replicas=options.replicas,
+        )
         if options.behind:
             return serve(what, data=options.data, stop_hint=_how_to_stop(options.data), show=_keep_quiet)
         return serve(what, data=options.data, stop_hint="Ctrl-C stops everything.")
@@ -83,7 +91,7 @@ def status(options: argparse.Namespace) -> int:
 def _detached(options: argparse.Namespace) -> int:
     log = environment.private_folder(options.data / "logs") / "up.log"
     command = [sys.executable, str(ROOT / "manage.py"), "up", "--behind", "--data", str(options.data)]
-    command += ["--port", str(options.port)]
+    command += ["--port", str(options.port), "--replicas", str(options.replicas)]
     command += [] if options.demo else ["--no-demo"]
     command += [] if options.limits else ["--no-limits"]
     with log.open("wb") as output:
@@ -123,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     start.add_argument("--no-demo", dest="demo", action="store_false", help="no demo clinic")
     start.add_argument("--no-limits", dest="limits", action="store_false", help="rate limits off, for load tests")
+    start.add_argument("--replicas", type=_replicas, default=0, help="standbys of the database, which answer reads (0)")
     start.add_argument("--detach", action="store_true", help="go on in the background; ./manage.py down stops it")
     start.add_argument("--behind", action="store_true", help=argparse.SUPPRESS)
     look = commands.add_parser("status", help="what runs, and whether it is well")
@@ -132,6 +141,12 @@ def _parser() -> argparse.ArgumentParser:
         usual = os.environ.get("HEALTHFLOW_DATA") or ROOT / ".data"
         command.add_argument("--data", type=Path, default=Path(usual), help="folder of this copy's data (.data)")
     return parser
+
+
+def _replicas(text: str) -> int:
+    if not (text.isdigit() and int(text) <= _MOST_REPLICAS):
+        raise argparse.ArgumentTypeError(f"that is a number from 0 to {_MOST_REPLICAS}")
+    return int(text)
 
 
 def _port(text: str) -> int:

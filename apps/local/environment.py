@@ -19,6 +19,7 @@ SERVICES = ("engine", "auth", "records", "billing", "notifications")
 OWNED = {
     **{f"DATABASE_URL_{name.upper()}": (name,) for name in SERVICES},
     **{f"SERVICE_KEY_FILE_{name.upper()}": (name,) for name in SERVICES},
+    "DATABASE_URL_ENGINE_REPLICA": ("engine",),
     "SEALING_KEY_FILE": ("records",),
     "KMS_URL": ("records",),
     "TOKEN_SIGNING_KEY_FILE": ("auth",),

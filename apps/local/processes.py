@@ -40,7 +40,7 @@ class Process:
     is enough. `project` is the service it belongs to, whose variables it gets (environment.own). A process that runs
     `once` is a step: it is ready when it exited with 0. `before` and `then` are called in a thread, before the first
     start and after the first answer. `privileges` are options of setpriv. `terminal` says which of its lines are
-    shown; all are kept in its file. After `stop_within_s` seconds it is killed.
+    shown; all are kept in its file. `follows` is the address of a standby's primary. After `stop_within_s` seconds it is killed.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Process:
     before: Callable[[], None] = _nothing
     then: Callable[[], None] = _nothing
     privileges: tuple[str, ...] = ()
+    follows: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg2
 from psycopg2 import sql
 
-from apps.local import environment
+from apps.local import environment, standbys
 from apps.local.environment import SERVICES, SetupError, wheel
 from apps.local.probes import answers
 from apps.local.processes import Process, guarded
@@ -50,16 +50,18 @@ class Servers:
     variables: Mapping[str, str]
 
 
-def servers(data: Path, *, given: Mapping[str, str]) -> Servers:
+def servers(data: Path, *, given: Mapping[str, str], replicas: int = 0) -> Servers:
     """The servers of this machine, less those whose addresses `given` (an environment) holds already.
 
-    Raises SetupError when only some of the five databases are given.
+    Raises SetupError when only some of the five databases are given, or are to have replicas here.
     """
     databases = {name: given[name] for name in map(_variable, SERVICES) if given.get(name)}
     missing = [name for name in map(_variable, SERVICES) if name not in databases]
     if databases and missing:
         raise SetupError(f"Some databases are given, others not. Set {', '.join(missing)} too, or none of the five.")
-    found = Servers((), databases) if databases else _postgres(data)
+    if databases and replicas:
+        raise SetupError("Databases that are given have their own replicas: name them in DATABASE_URL_ENGINE_REPLICA.")
+    found = Servers((), databases) if databases else _postgres(data, replicas=replicas)
     if given.get("REDIS_URL"):
         return Servers(found.processes, {**found.variables, "REDIS_URL": given["REDIS_URL"]})
     valkey = _valkey(data)
@@ -67,24 +69,24 @@ def servers(data: Path, *, given: Mapping[str, str]) -> Servers:
 
 
 @contextmanager
-def running(data: Path) -> Iterator[dict[str, str]]:
+def running(data: Path, *, replicas: int = 0) -> Iterator[dict[str, str]]:
     """Both servers for as long as the block runs, in `data`; yields all variables that the projects read.
 
     Never uses servers named in the environment: tests empty what they are given. Raises SetupError when one does not start.
     """
     data = environment.private_folder(data.absolute())
-    found = servers(data, given={})
+    found = servers(data, given={}, replicas=replicas)
     told = environment.variables(data, port=environment.free_ports(1)[0], demo=False, limits=True)
     with ExitStack() as started:
         for process in found.processes:
-            process.before()
-            started.enter_context(_started(process, log=data / f"{process.name}.log"))
-            process.then()
+            started.enter_context(running_process(process, log=data / f"{process.name}.log"))
         yield {**told, **found.variables}
 
 
 @contextmanager
-def _started(process: Process, *, log: Path) -> Iterator[None]:
+def running_process(process: Process, *, log: Path) -> Iterator[int]:
+    """One server for as long as the block runs; yields its pid. Raises SetupError when it does not start."""
+    process.before()
     with log.open("ab") as output:
         child = subprocess.Popen(guarded(process), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
     try:
@@ -93,7 +95,8 @@ def _started(process: Process, *, log: Path) -> Iterator[None]:
             if child.poll() is not None or time.monotonic() > deadline:
                 raise SetupError(f"{process.name} did not start:\n{log.read_text(errors='replace')[-2_000:]}")
             time.sleep(0.05)
-        yield
+        process.then()
+        yield child.pid
     finally:
         child.send_signal(process.stop_signal)
         try:
@@ -130,19 +133,18 @@ def _valkey(data: Path) -> Servers:
     return Servers((process,), {"REDIS_URL": address})
 
 
-def _postgres(data: Path) -> Servers:
+def _postgres(data: Path, *, replicas: int) -> Servers:
     folder = environment.private_folder(data / "secrets")
     passwords = {name: environment.secret(folder / f"postgres-{name}") for name in ("postgres", *SERVICES)}
-    port = environment.free_ports(1)[0]
+    port, *replica_ports = environment.free_ports(1 + replicas)
     cluster = data / "postgres"
 
-    def address(role: str) -> str:
+    def address(role: str, port: int = port) -> str:
         return f"postgresql://{role}:{passwords[role]}@127.0.0.1:{port}/{role}"
 
-    settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
     process = Process(
         "postgres",
-        command=(str(_POSTGRES / "postgres"), "-D", str(cluster), f"--port={port}", *settings),
+        command=_command(cluster, port=port),
         privileges=_unprivileged(),
         probe=address("postgres"),
         url=f"postgresql://127.0.0.1:{port}",
@@ -151,7 +153,37 @@ def _postgres(data: Path) -> Servers:
         before=partial(_prepare_cluster, cluster, password_file=folder / "postgres-postgres"),
         then=partial(_make_databases, address("postgres"), passwords=passwords),
     )
-    return Servers((process,), {_variable(name): address(name) for name in SERVICES})
+    standbys = [
+        replica(data, number, port=own, probe=address("postgres", own), primary=address("postgres"))
+        for number, own in enumerate(replica_ports, 1)
+    ]
+    # Said also when there is none: one that the caller's environment names is of another database.
+    read = {"DATABASE_URL_ENGINE_REPLICA": ",".join(address("engine", own) for own in replica_ports)}
+    return Servers((process, *standbys), {_variable(name): address(name) for name in SERVICES} | read)
+
+
+def replica(data: Path, number: int, *, port: int, probe: str, primary: str) -> Process:
+    """A standby, on `port`, of the PostgreSQL in `data`; `probe` and `primary` are how a superuser reaches the two."""
+    standby = data / f"replica-{number}"
+    password_file = data / "secrets" / f"{standbys.ROLE}.pgpass"
+    source = standbys.source(primary, name=f"replica_{number}", password_file=password_file)
+    return Process(
+        standby.name,
+        command=(*_command(standby, port=port), f"--primary_conninfo={source}"),
+        privileges=_unprivileged(),
+        probe=probe,
+        follows=primary,
+        url=f"postgresql://127.0.0.1:{port}",
+        after=("postgres",),
+        stop_signal=signal.SIGINT,
+        terminal="nothing",
+        before=partial(_prepare_replica, standby, primary=data / "postgres", superuser=primary, source=source),
+    )
+
+
+def _command(cluster: Path, *, port: int) -> tuple[str, ...]:
+    settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
+    return (str(_POSTGRES / "postgres"), "-D", str(cluster), f"--port={port}", *settings)
 
 
 def _variable(service: str) -> str:
@@ -195,6 +227,20 @@ def _prepare_cluster(cluster: Path, *, password_file: Path) -> None:
     if made.returncode != 0:
         raise SetupError(f"PostgreSQL's data folder could not be made:\n{made.stdout}{made.stderr}")
     new.rename(cluster)
+
+
+def _prepare_replica(standby: Path, *, primary: Path, superuser: str, source: str) -> None:
+    secrets = primary.parent / "secrets"
+    password = environment.secret(secrets / f"postgres-{standbys.ROLE}")
+    environment.write_private(secrets / f"{standbys.ROLE}.pgpass", f"127.0.0.1:*:*:{standbys.ROLE}:{password}\n")
+    with closing(psycopg2.connect(superuser)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [standbys.ROLE])
+        if cursor.fetchone() is None:
+            statement = sql.SQL("CREATE ROLE {} LOGIN REPLICATION PASSWORD {}")
+            cursor.execute(statement.format(sql.Identifier(standbys.ROLE), sql.Literal(password)))
+    if standby.is_dir():
+        _await_predecessor(standby)
+    standbys.follow(standby, primary=primary, source=source, binaries=_POSTGRES, run_as=_unprivileged())
 
 
 def _await_predecessor(cluster: Path) -> None:

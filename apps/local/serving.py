@@ -37,7 +37,9 @@ async def _serve(stack: Stack, *, data: Path, stop_hint: str, show: Callable[[st
     def changed(lives: list[Life]) -> None:
         nonlocal current
         entries = [
-            Entry(life.process.name, life.pid, life.process.url, life.process.probe) for life in lives if not life.process.once
+            Entry(life.process.name, life.pid, life.process.url, life.process.probe, life.process.follows)
+            for life in lives
+            if not life.process.once
         ]
         current = replace(current, processes=entries)
         state.save(data, current)

@@ -38,9 +38,9 @@ class Outside:
     variables: Mapping[str, str] = field(default_factory=dict)
 
 
-def stack(data: Path, *, port: int, demo: bool, limits: bool, given: Mapping[str, str]) -> Stack:
+def stack(data: Path, *, port: int, demo: bool, limits: bool, given: Mapping[str, str], replicas: int = 0) -> Stack:
     """Everything on this machine. May raise SetupError."""
-    found = servers(data, given=given)
+    found = servers(data, given=given, replicas=replicas)
     told = environment.variables(data, port=port, demo=demo, limits=limits)
     started = tuple(process.name for process in found.processes)
     ports = dict(zip(SERVICES, environment.free_ports(len(SERVICES)), strict=True))

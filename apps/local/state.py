@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from apps.local.environment import SetupError, write_private
 from apps.local.probes import answers
+from apps.local.standbys import lag_bytes
 
 # `status` and `down` look at the lock by taking it for a moment; that must not refuse an `up`.
 _LOCK_WITHIN_S = 1.0
@@ -20,12 +21,16 @@ _LOCK_WITHIN_S = 1.0
 
 @dataclass(frozen=True)
 class Entry:
-    """One process as `status` knows it; `pid` is None while it is not alive, `probe` empty when being alive is all."""
+    """One process as `status` knows it; `pid` is None while it is not alive, `probe` empty when being alive is all.
+
+    `follows` is the address of a standby's primary.
+    """
 
     name: str
     pid: int | None
     url: str | None
     probe: str
+    follows: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,13 @@ class State:
 
 
 class ProcessReport(TypedDict):
-    """One process in the answer of `status --json`."""
+    """One process in the answer of `status --json`; `lag_bytes` is a replica's, null when it is not known."""
 
     name: str
     pid: int | None
     url: str | None
     healthy: bool
+    lag_bytes: NotRequired[int | None]
 
 
 class Report(TypedDict):
@@ -101,14 +107,11 @@ def report(state: State | None) -> Report:
     """The answer of `status --json`; every process is asked now."""
     entries = state.processes if state is not None else []
     with ThreadPoolExecutor(max(1, len(entries))) as pool:
-        healthy = list(pool.map(_is_healthy, entries))
+        found = list(pool.map(_report, entries))
     return {
         "url": state.url if state is not None else None,
         "demo_clinic": state.demo_clinic if state is not None else None,
-        "processes": [
-            {"name": entry.name, "pid": entry.pid, "url": entry.url, "healthy": well}
-            for entry, well in zip(entries, healthy, strict=True)
-        ],
+        "processes": found,
     }
 
 
@@ -121,7 +124,7 @@ def table(found: Report) -> str:
     """A report for a person."""
     rows = [
         f"{process['name']:10} {process['pid'] or '-':>8}  {'well' if process['healthy'] else 'NOT WELL':9} "
-        f"{process['url'] or ''}".rstrip()
+        f"{process['url'] or ''}{_behind(process)}".rstrip()
         for process in found["processes"]
     ]
     return "\n".join((f"{'process':10} {'pid':>8}  {'health':9} url", *rows)) if rows else "Nothing runs here."
@@ -140,6 +143,20 @@ def announcement(state: State, *, stop: str) -> str:
 def _login(login: Mapping[str, str]) -> str:
     rest = ", ".join(f"{key} {value}" for key, value in login.items() if key != "name")
     return f"{login.get('name', '')} ({rest})" if rest else login.get("name", "")
+
+
+def _behind(process: ProcessReport) -> str:
+    if "lag_bytes" not in process:
+        return ""
+    lag = process["lag_bytes"]
+    return f"  {lag:,} bytes behind" if lag is not None else "  nobody knows how far behind"
+
+
+def _report(entry: Entry) -> ProcessReport:
+    found: ProcessReport = {"name": entry.name, "pid": entry.pid, "url": entry.url, "healthy": _is_healthy(entry)}
+    if entry.follows:
+        found["lag_bytes"] = lag_bytes(entry.probe, primary=entry.follows)
+    return found
 
 
 def _is_healthy(entry: Entry) -> bool:

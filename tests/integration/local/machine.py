@@ -71,7 +71,7 @@ class Copy:
 
     def everyone(self) -> list[int]:
         """Every process that descends from the supervisor, at this moment."""
-        return _descendants(self.supervisor.pid)
+        return descendants(self.supervisor.pid)
 
     def everything_said(self) -> str:
         return self.said.read_text()
@@ -139,7 +139,7 @@ def ready(copy: Copy) -> Copy:
     return copy
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -6,8 +6,10 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jwt
 import psycopg2
@@ -18,7 +20,7 @@ from apps.local.console import BoundedLog, readable
 from apps.local.environment import SERVICES, SetupError, free_ports
 from apps.local.probes import answers
 from apps.local.processes import Process, Supervisor, guarded
-from tests.integration.local.machine import manage
+from tests.integration.local.machine import manage, until
 
 ESCAPE = "\x1b"
 
@@ -120,6 +122,7 @@ def test_keys_are_made_once_and_fit_each_other(tmp_path: Path) -> None:
 
 def test_what_a_service_owns_no_other_process_is_told(tmp_path: Path) -> None:
     told = environment.keys(tmp_path) | {f"DATABASE_URL_{name.upper()}": name for name in SERVICES}
+    told["DATABASE_URL_ENGINE_REPLICA"] = "engine"
     owned = {
         project: {name for name in environment.own(told, project=project) if name in environment.OWNED} for project in SERVICES
     }
@@ -184,6 +187,39 @@ def test_servers_run_for_as_long_as_a_block_and_end_with_it(data: Path) -> None:
     with servers.running(data) as second:
         psycopg2.connect(second["DATABASE_URL_ENGINE"]).close()
         assert second["SECRET_KEY"] == first["SECRET_KEY"]
+
+
+def test_a_replica_goes_on_where_it_stopped_and_is_made_anew_when_it_cannot(data: Path) -> None:
+    standby = data / "replica-1"
+
+    def made() -> int:
+        """Which copy it is, once it is seen to follow."""
+        with servers.running(data, replicas=1) as variables, closing(psycopg2.connect(variables["DATABASE_URL_ENGINE"])) as primary:
+            primary.autocommit = True
+            with primary.cursor() as cursor:
+                cursor.execute("SELECT pg_current_wal_flush_lsn()")
+                (position,) = cursor.fetchone() or ("",)
+            follower = psycopg2.connect(variables["DATABASE_URL_ENGINE_REPLICA"])
+            with closing(follower), follower.cursor() as cursor:
+                follower.autocommit = True
+                until(lambda: _has(cursor, position), what="the replica has it")
+            return (standby / "PG_VERSION").stat().st_ctime_ns
+
+    first = made()
+    assert made() == first
+    (standby / "standby.signal").unlink()  # as in one that was promoted
+    assert made() != first
+
+
+def _has(cursor: Any, position: str) -> bool:
+    cursor.execute("SELECT pg_is_in_recovery() AND pg_last_wal_replay_lsn() >= %s::pg_lsn", [position])
+    return bool(cursor.fetchone()[0])
+
+
+def test_databases_that_are_given_have_their_replicas_elsewhere(tmp_path: Path) -> None:
+    given = {f"DATABASE_URL_{name.upper()}": f"postgresql://{name}@db.example/{name}" for name in SERVICES}
+    with pytest.raises(SetupError, match="DATABASE_URL_ENGINE_REPLICA"):
+        servers.servers(tmp_path, given=given, replicas=1)
 
 
 def test_postgres_finds_its_own_programs_below_a_folder_that_only_we_may_enter(tmp_path: Path) -> None:
