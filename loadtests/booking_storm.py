@@ -32,8 +32,6 @@ _CALENDARS, _CLIENTS, _RIVALS, _SLOTS = 1000, 64, 200, 50
 _REFUSALS = 6400
 _MOST_BOOKINGS, _LONGEST_S = 20_000, 3600
 _SERVERS = ((1, 8), (2, 4), (2, 8), (4, 2))
-_HISTORIES = (1_000, 1_000_000)
-_OTHERS = ("auth", "records", "billing", "notifications")
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
@@ -86,10 +84,10 @@ async def _together(coroutines: Iterator[Coroutine[Any, Any, None]]) -> None:
 
 
 @contextmanager
-def _load(at: Target, *, calendars: int = _CALENDARS, clinic: Clinic | None = None) -> Iterator[Load]:
+def _load(at: Target, *, calendars: int = _CALENDARS) -> Iterator[Load]:
     loop = asyncio.new_event_loop()
     try:
-        yield Load(at, clinic or target.make_clinic(at, calendars=calendars), loop)
+        yield Load(at, target.make_clinic(at, calendars=calendars), loop)
     finally:
         loop.close()
 
@@ -233,26 +231,8 @@ def servers(at: Target, options: argparse.Namespace) -> Json:
     return {"servers": {name: _summary(of_one) for name, of_one in runs.items()}}
 
 
-def growth(_: Target, options: argparse.Namespace) -> Json:
-    """The same bookings on 1,000 calendars with 10^3 and with 10^6 appointments, in two stacks, in turns."""
-    with ExitStack() as stack:
-        crowds = {}
-        for appointments in _HISTORIES:
-            at = stack.enter_context(target.started())
-            clinic = target.seeded_clinic(at, calendars=_CALENDARS, appointments=appointments)
-            crowds[str(appointments)] = Spread(stack.enter_context(_load(at, clinic=clinic)))
-        runs: dict[str, list[Json]] = {name: [] for name in crowds}
-        for _round in range(options.rounds):
-            for name, crowd in crowds.items():
-                runs[name].append(crowd.run(min(options.bookings, _CALENDARS)))
-    found: Json = {name: _summary(of_one) for name, of_one in runs.items()}
-    few, many = (found[str(appointments)]["median"]["cpu_ms"] for appointments in _HISTORIES)
-    return {"growth": {**found, "ratio": round(many / few, 2)}}
-
-
 def beside(at: Target, options: argparse.Namespace) -> Json:
     """The same bookings with the other four services running and stopped, in turns, and how long these take to catch up."""
-    groups = [pid for name, pid in at.pids.items() if name.startswith(_OTHERS)]
     runs: dict[str, list[Json]] = {"running": [], "stopped": []}
     with _load(at) as load:
         crowd = Spread(load)
@@ -260,20 +240,12 @@ def beside(at: Target, options: argparse.Namespace) -> Json:
         for _ in range(options.rounds):
             runs["running"].append(crowd.run(options.bookings))
             target.caught_up(at, load.clinic)
-            _tell(groups, signal.SIGSTOP)
-            try:
+            with target.alone(at):
                 runs["stopped"].append(crowd.run(options.bookings))
-            finally:
-                _tell(groups, signal.SIGCONT)
             runs["stopped"][-1]["caught_up_s"] = target.caught_up(at, load.clinic)
     found: Json = {name: _summary(of_one) for name, of_one in runs.items()}
     times = [found[name]["median"]["p50_ms"] for name in ("stopped", "running")]
     return {"beside": {**found, "ratio": round(times[0] / times[1], 2)}, "verify": target.verify(at)}
-
-
-def _tell(groups: Sequence[int], number: signal.Signals) -> None:
-    for group in groups:
-        os.killpg(group, number)
 
 
 def everything(at: Target, options: argparse.Namespace) -> Json:
@@ -286,7 +258,6 @@ MODES: dict[str, Callable[[Target, argparse.Namespace], Json]] = {
     "rivals": rivals,
     "refusals": refusals,
     "servers": servers,
-    "growth": growth,
     "beside": beside,
     "all": everything,
 }
@@ -337,10 +308,7 @@ def main() -> int:
     signal.alarm(_LONGEST_S)
     began = time.monotonic()
     with ExitStack() as stack:
-        if options.mode == "growth":
-            at = Target({}, {}, {})  # it starts its own two
-        else:
-            at = stack.enter_context(target.started()) if options.start else target.running(options.data)
+        at = stack.enter_context(target.started()) if options.start else target.running(options.data)
         found = MODES[options.mode](at, options)
     result = {
         "command": " ".join(["python -m loadtests.booking_storm", *sys.argv[1:]]),
@@ -403,8 +371,6 @@ def _findings(result: Json) -> Iterator[str]:
         run = result["refusals"]
         asked = f"{run['transactions_per_1000']} transactions in 1,000"
         yield f"Refusal: {run['of_a_booking']} of a booking's CPU (target 0.25), {asked}."
-    if "growth" in result:
-        yield f"Growth: with 10^6 appointments a booking costs {result['growth']['ratio']} x what it does with 10^3 (target 1.5)."
     if "beside" in result:
         run = result["beside"]
         back = [f"{one['bookings']} in {one['caught_up_s']} s" for one in run["stopped"]["runs"]]

@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 API = "/api/engine/v1"
-_PATIENT = {"name": "Load Test", "email": "load@example.org", "phone": "+1 555 0100", "date_of_birth": "1980-02-29"}
+_TRIES = 10
+_FIXED = "Host: 127.0.0.1\r\nContent-Type: application/json\r\n"
+PATIENT = {"name": "Load Test", "email": "load@example.org", "phone": "+1 555 0100", "date_of_birth": "1980-02-29"}
 
 
 class NotHere(Exception):
@@ -50,11 +52,12 @@ class Tally:
 
 
 class Client(asyncio.Protocol):
-    """One connection with one bearer token; one request at a time. Answers must carry Content-Length."""
+    """One connection; one request at a time, with the connection's bearer token or one of its own. Answers must carry
+    Content-Length."""
 
     def __init__(self, token: str, port: int) -> None:
         self._port = port
-        self._fixed = f"Host: 127.0.0.1\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
+        self._token = token
         self._received = bytearray()
         self._expected = 0
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
@@ -89,12 +92,20 @@ class Client(asyncio.Protocol):
         if self._transport is None:
             await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", self._port)
 
-    async def request(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+    @property
+    def connected(self) -> bool:
+        return self._transport is not None
+
+    async def request(self, method: str, path: str, body: bytes = b"", *, token: str = "", ticket: str = "") -> tuple[int, bytes]:
         """(status, body) of one request, a POST with a fresh Idempotency-Key. Raises ConnectionError."""
         if self._transport is None:
             raise ConnectionResetError("the server closed the connection")
         once = f"Idempotency-Key: {uuid4().hex}\r\n" if method == "POST" else ""
-        head = f"{method} {path} HTTP/1.1\r\n{self._fixed}{once}Content-Length: {len(body)}\r\n\r\n"
+        who = f"Authorization: Bearer {given}\r\n" if (given := token or self._token) else ""
+        line = f"Waiting-Ticket: {ticket}\r\n" if ticket else ""
+        # As the edge writes it: past saturation the engine refuses those who have stood in line too long.
+        since = f"X-Request-Start: {time.time():.3f}\r\n"
+        head = f"{method} {path} HTTP/1.1\r\n{_FIXED}{who}{once}{line}{since}Content-Length: {len(body)}\r\n\r\n"
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(head.encode() + body)
         return await self._answer
@@ -131,6 +142,11 @@ async def search(client: Client, *, clinic: str, visit_type: str, first: str, la
     while True:
         query = f"visit_type={visit_type}&from={first}T00:00:00Z&to={last}T23:59:59Z&limit=500{cursor}"
         status, body = await client.request("GET", f"{API}/clinics/{clinic}/slots?{query}")
+        for _ in range(_TRIES):
+            if status != 503:  # a process that has just started, or stood still, sheds what it finds waiting
+                break
+            await asyncio.sleep(1)
+            status, body = await client.request("GET", f"{API}/clinics/{clinic}/slots?{query}")
         if status != 200:
             raise RuntimeError(f"the search was answered {status}: {body.decode()[:300]}")
         answer = json.loads(body)
@@ -158,7 +174,7 @@ async def book(client: Client, slot: str, tally: Tally) -> bool:
     if status != 201:
         return False
     hold = json.loads(answer)["id"]
-    body = json.dumps({"patient": _PATIENT}).encode()
+    body = json.dumps({"patient": PATIENT}).encode()
     status, answer = await client.timed(tally, "confirm", f"{API}/holds/{hold}/confirm", body)
     if status == 201:
         tally.sold.setdefault(slot, []).append(json.loads(answer)["id"])

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,9 +27,11 @@ HERE = Path(__file__).resolve().parent
 Json = dict[str, Any]
 BOOKING = ("engine", "postgres", "valkey")
 """Whose CPU a booking is charged with."""
+OTHERS = ("auth", "records", "billing", "notifications")
 _MANAGE = (sys.executable, str(ROOT / "manage.py"))
 _START_WITHIN_S = 120
 _CAUGHT_UP_WITHIN_S = 600
+_REST_S, _AT_REST_CORES = 3.0, 0.25
 _TICKS = os.sysconf("SC_CLK_TCK")
 # An idle backend of PostgreSQL hands in its counters after ten seconds.
 _COUNTERS_SETTLE_S = 11
@@ -76,16 +79,34 @@ def running(data: Path) -> Target:
 
 
 @contextmanager
-def started() -> Iterator[Target]:
-    """A stack of our own, without demo and rate limits, for as long as the block runs; nothing of it is left behind."""
+def started(*, limits: bool = False) -> Iterator[Target]:
+    """A stack of our own, without demo and unless asked for without limits, while the block runs; nothing of it is left behind."""
     with tempfile.TemporaryDirectory(prefix="healthflow-load-") as folder:
         data = Path(folder) / "data"
-        command = ("up", "--detach", "--no-demo", "--no-limits", "--data", str(data), "--port", str(free_ports(1)[0]))
+        command = ["up", "--detach", "--no-demo", "--data", str(data), "--port", str(free_ports(1)[0])]
+        command += [] if limits else ["--no-limits"]
         try:
             subprocess.run((*_MANAGE, *command), check=True, timeout=_START_WITHIN_S, stdout=subprocess.DEVNULL, cwd=ROOT)
             yield running(data)
         finally:
             subprocess.run((*_MANAGE, "down", "--data", str(data)), check=False, stdout=subprocess.DEVNULL, cwd=ROOT)
+
+
+@contextmanager
+def alone(target: Target) -> Iterator[None]:
+    """The engine without the four services beside it, which stand still meanwhile: they would take minutes over what was seeded."""
+    groups = [pid for name, pid in target.pids.items() if name.startswith(OTHERS)]
+    _tell(groups, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        _tell(groups, signal.SIGCONT)
+
+
+def _tell(groups: Sequence[int], number: signal.Signals) -> None:
+    """Sends a signal to groups of processes, which are named by their first one."""
+    for group in groups:
+        os.killpg(group, number)
 
 
 @contextmanager
@@ -159,17 +180,13 @@ def make_clinic(target: Target, *, calendars: int) -> Clinic:
     return Clinic(slug, visit_types, _day(7), _day(7))
 
 
-def seeded_clinic(target: Target, *, calendars: int, appointments: int) -> Clinic:
-    """A new clinic with its calendars and with what is booked on them, by `./manage.py engine seed`."""
-    command = ("seed", "--clinics", "1", "--calendars", str(calendars), "--appointments", str(appointments), "--json")
-    slug = json.loads(_engine_command(target, *command).stdout.splitlines()[-1])["clinics"][0]
-    with closing(psycopg2.connect(target.database)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute("SELECT id FROM engine_clinic WHERE slug = %s", [slug])
-        (clinic,) = cursor.fetchone() or ()
-        cursor.execute("SELECT id FROM engine_calendar WHERE clinic_id = %s AND kind = 'practitioner' ORDER BY id", [clinic])
-        # One search over all its calendars would take longer than everything that is measured.
-        visit_types = _visit_types(cursor, clinic, [key for (key,) in cursor.fetchall()])
-    return Clinic(slug, visit_types, _day(7), _day(8))
+def seeded(target: Target, *, clinics: int, calendars: int, appointments: int) -> str:
+    """New clinics with their calendars and what is booked on them, by `./manage.py engine seed`; the slug of the first."""
+    sizes = ("--clinics", str(clinics), "--calendars", str(calendars), "--appointments", str(appointments))
+    ended = _engine_command(target, "seed", *sizes, "--json")
+    if ended.returncode != 0:
+        raise RuntimeError(f"seed: {ended.stderr[-500:]}")
+    return str(json.loads(ended.stdout.splitlines()[-1])["clinics"][0])
 
 
 def _visit_types(cursor: psycopg2.extensions.cursor, clinic: int, calendars: Sequence[int]) -> list[str]:
@@ -269,6 +286,19 @@ def caught_up(target: Target, clinic: Clinic) -> float:
                 raise RuntimeError("The other services did not catch up.")
             connection.rollback()
             time.sleep(0.2)
+
+
+def at_rest(target: Target) -> float:
+    """Waits until nothing of the stack works any more on what was seeded; how many seconds that took."""
+    began, before = time.monotonic(), cpu(target)
+    while True:
+        time.sleep(_REST_S)
+        after = cpu(target)
+        if sum(since(before, after).values()) / _REST_S < _AT_REST_CORES:
+            return round(time.monotonic() - began, 1)
+        if time.monotonic() - began > _CAUGHT_UP_WITHIN_S:
+            raise RuntimeError("The stack did not come to rest.")
+        before = after
 
 
 def steal() -> float:

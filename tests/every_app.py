@@ -10,6 +10,7 @@ INSTALLED_APPS = [
     *("django_otp", "django_otp.plugins.otp_totp", "django_otp.plugins.otp_static", "django_otp_webauthn", "oauth2_provider"),
     *("apps.auth.apps.AccountsConfig", "apps.records.apps.RecordsConfig"),
     *("apps.billing.apps.BillingConfig", "apps.notifications.apps.NotificationsConfig"),
+    "loadtests.legacy",
 ]
 AUTH_USER_MODEL = "accounts.Person"
 OAUTH2_PROVIDER_APPLICATION_MODEL = "oauth2_provider.Application"

@@ -1,0 +1,160 @@
+"""The same work on small and on large platforms: what is stored must not be paid for by who asks.
+
+    .venv/bin/python -m loadtests.growth --sizes 100:1000 10000:100000
+
+A stack of its own for each size (calendars:appointments), the same deeds at all of them in turns, on the same number of calendars,
+so that what differs is only what lies beside. The exit status is 1 when `./manage.py engine verify` is not clean.
+"""
+
+import argparse
+import asyncio
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from loadtests import sites, target
+from loadtests.arrivals import DEEDS, Deed, arrivals, crowd
+from loadtests.clients import API
+from loadtests.sites import Ask, Engine, Failed, Place, Site
+from loadtests.target import Json, Target
+
+_CALENDARS_A_CLINIC, _CLINICS_ASKED = 10, 10
+_PER_S, _SECONDS, _PATIENCE_S = 30.0, 5.0, 30.0
+_SPECIALTIES = ("family medicine", "pediatrics", "dermatology", "cardiology", "psychiatry")
+_LONGEST_S = 3600
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+async def _first(_site: Site, ask: Ask, _place: Place, luck: float) -> None:
+    specialty = _SPECIALTIES[int(luck * len(_SPECIALTIES))].replace(" ", "%20")
+    status, _ = await ask("GET", f"{API}/slots/first?specialty={specialty}")
+    if status != 200:
+        raise Failed(str(status))
+
+
+_WORK: Mapping[str, Deed] = {name: DEEDS[name] for name in ("slots", "week", "book")} | {"first": _first}
+
+
+@dataclass(frozen=True)
+class Size:
+    calendars: int
+    appointments: int
+
+    def __str__(self) -> str:
+        return f"{self.calendars:,} calendars, {self.appointments:,} appointments"
+
+
+@contextmanager
+def _platform(size: Size) -> Iterator[tuple[Target, Engine, Sequence[Sequence[Place]]]]:
+    """A stack of that size, with the engine alone."""
+    with target.started() as at, target.alone(at):
+        clinics = max(1, size.calendars // _CALENDARS_A_CLINIC)
+        target.seeded(at, clinics=clinics, calendars=size.calendars, appointments=size.appointments)
+        target.at_rest(at)
+        asked = sites.places(at)[:_CLINICS_ASKED]
+        yield at, Engine(at, asked), asked
+
+
+def growth(sizes: Sequence[Size], rounds: int) -> Json:
+    """p50 and p99 of each deed at each size, medians over the rounds, and how many times the smallest the largest is."""
+    runs: dict[tuple[str, Size], list[Json]] = {}
+    with ExitStack() as stack:
+        platforms = {size: stack.enter_context(_platform(size)) for size in sizes}
+        for number in range(rounds + 1):
+            for deed in _WORK:
+                for size, (at, site, clinics) in platforms.items():
+                    run = _measured(at, site, clinics, deed=deed, seed=number)
+                    if number:  # the first one warms up
+                        runs.setdefault((deed, size), []).append(run)
+        verified = {str(size): target.verify(at)["status"] for size, (at, _, _) in platforms.items()}
+    found = {
+        deed: {str(size): {name: statistics.median(run[name] for run in runs[deed, size]) for name in _FIGURES} for size in sizes}
+        for deed in _WORK
+    }
+    return {"found": found, "ends": {f"{deed}, {size}": run[-1]["ends"] for (deed, size), run in runs.items()}, "verify": verified}
+
+
+_FIGURES = ("p50_ms", "p99_ms", "engine_ms", "postgres_ms")
+
+
+def _measured(at: Target, site: Engine, clinics: Sequence[Sequence[Place]], *, deed: str, seed: int) -> Json:
+    people = arrivals(clinics, per_s=_PER_S, seconds=_SECONDS, mix={deed: 1.0}, seed=seed)
+    before = target.cpu(at)
+    seen = asyncio.run(crowd(site, people, patience_s=_PATIENCE_S, deeds=_WORK))
+    spent, times = target.since(before, target.cpu(at)), seen.of(deed)
+    return {
+        "p50_ms": round(times[len(times) // 2] * 1000, 1),
+        "p99_ms": round(times[len(times) * 99 // 100] * 1000, 1),
+        "engine_ms": round(spent["engine"] / len(people) * 1000, 3),
+        "postgres_ms": round(spent["postgres"] / len(people) * 1000, 3),
+        "ends": dict(seen.ends),
+    }
+
+
+def main() -> int:
+    options = _options()
+    for number in (signal.SIGTERM, signal.SIGALRM):  # however it ends, what it started is taken down
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    signal.alarm(_LONGEST_S)
+    began = time.monotonic()
+    found = growth(options.sizes, options.rounds)
+    text = _as_markdown(found, options.sizes, round(time.monotonic() - began))
+    (RESULTS / "growth.md").write_text(text)
+    print(text)
+    return 1 if any(found["verify"].values()) else 0
+
+
+def _as_markdown(found: Json, sizes: Sequence[Size], took_s: int) -> str:
+    machine = ", ".join(f"{name} {value}" for name, value in target.machine().items())
+    lines = [
+        "# Growth",
+        "",
+        f"{datetime.now(UTC):%Y-%m-%d}, {took_s} s, {machine}. Written by the command itself:",
+        "",
+        f"    {' '.join(['python -m loadtests.growth', *sys.argv[1:]])}",
+        "",
+        "Medians over the rounds; CPU in ms for one deed. A booking is a search, a hold and a confirmation.",
+        "",
+        "| deed | on | p50 ms | p99 ms | engine | PostgreSQL |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for deed, by_size in found["found"].items():
+        for size, run in by_size.items():
+            lines.append(f"| {deed} | {size} | " + " | ".join(str(run[name]) for name in _FIGURES) + " |")
+    lines.append("")
+    for deed, by_size in found["found"].items():
+        few, many = by_size[str(sizes[0])], by_size[str(sizes[-1])]
+        ratios = {name: many[name] / max(0.1, few[name]) for name in _FIGURES}
+        lines.append(
+            f"- {deed}: p99 {ratios['p99_ms']:.2f} x that of the smallest (target 1.5), p50 {ratios['p50_ms']:.2f} x, "
+            f"CPU of the engine {ratios['engine_ms']:.2f} x, of PostgreSQL {ratios['postgres_ms']:.2f} x."
+        )
+    odd = [
+        f"{place}: {count} x {end}" for place, ends in found["ends"].items() for end, count in ends.items() if " done" not in end
+    ]
+    lines += [f"- Not done: {', '.join(odd)}."] if odd else []
+    lines.append(f"- `./manage.py engine verify` at the end: exit status {', '.join(map(str, found['verify'].values()))}.")
+    return "\n".join([*lines, ""])
+
+
+def _size(text: str) -> Size:
+    calendars, _, appointments = text.partition(":")
+    return Size(int(calendars), int(appointments))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m loadtests.growth", description="The same work on ever larger platforms.")
+    sizes = [Size(100, 1_000), Size(10_000, 100_000)]
+    parser.add_argument("--sizes", type=_size, nargs="+", default=sizes, help="calendars:appointments, the smallest first")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured (3)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
