@@ -16,12 +16,18 @@ from engine.taking import taken, with_alternatives
 
 _KEYS_KEPT_S = 300
 _SECRET = {"name": "Hold-Secret", "in": "header", "schema": {"type": "string"}}
+_FRESHNESS = {
+    "name": "Freshness",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "From the answer to a write, where it had one: what was written is seen.",
+}
 
 api = Api(
     title="HealthFlow appointments",
     description="Slots, holds, appointments and live calendars. Errors are problem details (RFC 9457) with a stable `code`.",
     namespace="engine",
-    headers={"{hold_id}": _SECRET},
+    headers={"{hold_id}": _SECRET, "/slots": _FRESHNESS, "{calendar}/snapshot": _FRESHNESS},
 )
 api.add_router("/manage", managing.router)
 api.add_router("/appointments", visits.router)
@@ -43,7 +49,10 @@ def clinic_profile(request: HttpRequest, clinic: str) -> HttpResponse:
 
 @api.get("/clinics/{clinic}/slots", response={200: shapes.SlotsOut, PROBLEMS: ProblemOut}, tags=["slots"])
 def slots(request: HttpRequest, clinic: str, query: Query[shapes.SlotsQuery]) -> HttpResponse:
-    """Free slots of a visit type, by start; seven days from now unless asked otherwise, 62 at most."""
+    """Free slots of a visit type, by start; seven days from now unless asked otherwise, 62 at most.
+
+    The answer is no older than `at_least`: versions, each `calendar:version`, known from an `as_of` or an event.
+    """
     anybody(request, PUBLIC_READ)
 
     def look() -> queries.Found:
@@ -65,7 +74,7 @@ def slots(request: HttpRequest, clinic: str, query: Query[shapes.SlotsQuery]) ->
 
 @api.get("/slots/first", response={200: shapes.SlotsOut, PROBLEMS: ProblemOut}, tags=["slots"])
 def first_available(request: HttpRequest, query: Query[shapes.FirstQuery]) -> HttpResponse:
-    """The earliest free slots across all clinics, one a calendar."""
+    """The earliest free slots across all clinics, one a calendar; no older than `at_least`, as for a clinic's slots."""
     anybody(request, PUBLIC_READ)
 
     def look() -> queries.Found:

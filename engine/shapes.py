@@ -66,6 +66,7 @@ Envelope = Annotated[
     # Five parts: header, no encrypted key (ECDH-ES agrees on it), nonce of 12 bytes, what is sealed, tag of 16.
     Field(max_length=LARGEST_ENVELOPE, pattern=rf"^{_PART}+\.\.{_PART}{{16}}\.{_PART}+\.{_PART}{{22}}$"),
 ]
+AtLeast = Annotated[list[Annotated[str, Field(pattern=r"^[0-9a-f-]{36}:[0-9]{1,18}$")]], Field(max_length=100)]
 Minutes = Annotated[int, Field(ge=1, le=1439)]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2}$", description="ISO 639-1, two letters")]
 Answers = Annotated[dict[Line, Annotated[str, Field(max_length=2000)]], Field(max_length=30)]
@@ -177,12 +178,6 @@ class CancelIn(Closed):
 
 
 # --- queries ------------------------------------------------------------------------------------------------------------
-
-
-AtLeast = Annotated[
-    list[Annotated[str, Field(pattern=r"^[0-9a-f-]{36}:[0-9]{1,18}$")]],
-    Field(max_length=100, description="calendar:version, known from `as_of` or an event: the answer is no older"),
-]
 
 
 class SlotsQuery(Query):
