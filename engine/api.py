@@ -35,12 +35,18 @@ from engine.waiting_room import waiting_room
 _KEYS_KEPT_S = 300
 _SECRET = {"name": "Hold-Secret", "in": "header", "schema": {"type": "string"}}
 _TICKET = {"name": "Waiting-Ticket", "in": "header", "schema": {"type": "string"}}
+_FRESHNESS = {
+    "name": "Freshness",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "From the answer to a write, where it had one: what was written is seen.",
+}
 
 api = Api(
     title="HealthFlow appointments",
     description="Slots, holds, appointments and live calendars. Errors are problem details (RFC 9457) with a stable `code`.",
     namespace="engine",
-    headers={"{hold_id}": _SECRET},
+    headers={"{hold_id}": _SECRET, "{calendar}/snapshot": _FRESHNESS},
 )
 api.add_router("/manage", managing.router)
 api.add_router("/appointments", visits.router)
@@ -52,7 +58,12 @@ auditor.routes(api)
 # --- slots and holds ----------------------------------------------------------------------------------------------------
 
 
-@api.get("/clinics/{clinic}", response={200: shapes.ClinicOut, PROBLEMS: ProblemOut}, tags=["slots"])
+@api.get(
+    "/clinics/{clinic}",
+    response={200: shapes.ClinicOut, PROBLEMS: ProblemOut},
+    tags=["slots"],
+    openapi_extra={"parameters": [_FRESHNESS]},
+)
 def clinic_profile(request: HttpRequest, clinic: str) -> HttpResponse:
     """A clinic's profile: what can be booked there, and with whom."""
     anybody(request, PUBLIC_READ)

@@ -14,7 +14,7 @@ class EngineEnvironment(ServiceEnvironment):
 
     database_url_engine: SecretStr
     database_url_engine_replica: SecretStr = SecretStr("")
-    """Standbys of it that answer reads (`replicas.py`), comma-separated."""
+    """Standbys of it that answer reads (`replicas.py`), comma-separated: each one server, not a name that stands for several."""
     replica_lag_s: Annotated[float, Field(ge=0.5)] = 1.0
     """A replica that is further behind answers nothing."""
     service_key_file_engine: Path

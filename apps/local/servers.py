@@ -145,7 +145,7 @@ def _postgres(data: Path, *, replicas: int) -> Servers:
     process = Process(
         "postgres",
         command=_command(cluster, port=port),
-        privileges=_unprivileged(),
+        privileges=unprivileged(),
         probe=address("postgres"),
         url=f"postgresql://127.0.0.1:{port}",
         stop_signal=signal.SIGINT,
@@ -170,7 +170,7 @@ def replica(data: Path, number: int, *, port: int, probe: str, primary: str) -> 
     return Process(
         standby.name,
         command=(*_command(standby, port=port), f"--primary_conninfo={source}"),
-        privileges=_unprivileged(),
+        privileges=unprivileged(),
         probe=probe,
         follows=primary,
         url=f"postgresql://127.0.0.1:{port}",
@@ -190,7 +190,7 @@ def _variable(service: str) -> str:
     return f"DATABASE_URL_{service.upper()}"
 
 
-def _unprivileged() -> tuple[str, ...]:
+def unprivileged() -> tuple[str, ...]:
     """How root starts PostgreSQL, which refuses to run as root: as `nobody`, with one capability.
 
     The capability is CAP_DAC_OVERRIDE: data and binaries may lie below a folder that only root may enter (a home, a
@@ -213,7 +213,7 @@ def _prepare_cluster(cluster: Path, *, password_file: Path) -> None:
     new = cluster.with_name("postgres.new")
     shutil.rmtree(new, ignore_errors=True)  # of a first start that was interrupted
     new.mkdir(mode=0o700)
-    privileges = _unprivileged()
+    privileges = unprivileged()
     if privileges:
         shutil.chown(new, "nobody")
     locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
@@ -240,7 +240,7 @@ def _prepare_replica(standby: Path, *, primary: Path, superuser: str, source: st
             cursor.execute(statement.format(sql.Identifier(standbys.ROLE), sql.Literal(password)))
     if standby.is_dir():
         _await_predecessor(standby)
-    standbys.follow(standby, primary=primary, source=source, binaries=_POSTGRES, run_as=_unprivileged())
+    standbys.follow(standby, primary=primary, source=source, binaries=_POSTGRES, run_as=unprivileged())
 
 
 def _await_predecessor(cluster: Path) -> None:

@@ -30,6 +30,10 @@ export class Refused extends Error {
 let ahead = 0;
 export const serverNow = () => Date.now() + ahead;
 
+/** What our last write was told of its place in the log, where reads go to replicas: nothing older is shown to us. */
+let freshness = "";
+const inOrder = (/** @type {string} */ place) => place.replace(/\w+/g, (part) => part.padStart(8, "0"));
+
 /** Keys of the writes whose outcome is not known yet, and when they were last sent. @type {Map<string, {key: string, at: number}>} */
 const undecided = new Map();
 
@@ -99,6 +103,7 @@ async function once(path, { method = "GET", body, headers = {}, asPatient = fals
         Accept: "application/json",
         ...(body !== undefined && { "Content-Type": "application/json" }),
         ...(method !== "GET" && !asPatient && csrf && { "X-CSRFToken": csrf }),
+        ...(base === BASE && freshness && { Freshness: freshness }),
         ...headers,
       },
       body: body === undefined ? undefined : JSON.stringify(body),
@@ -107,6 +112,8 @@ async function once(path, { method = "GET", body, headers = {}, asPatient = fals
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
     });
     ahead = Date.parse(response.headers.get("Date") ?? "") - Date.now() || 0;
+    const place = base === BASE ? (response.headers.get("Freshness") ?? "") : "";
+    if (inOrder(place) > inOrder(freshness)) freshness = place;
     const answer = response.status === 204 ? null : await response.json();
     if (response.ok) return answer;
     throw new Refused(answer.code ?? "internal_error", answer);
