@@ -20,17 +20,18 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-sta
 
 
 def run(arguments: Sequence[str]) -> int:
-    """The worst of pytest's exit statuses. Raises SetupError when there is no browser or a server does not start.
+    """The worst of pytest's exit statuses. Raises SetupError when there is no browser or pooler, or a server does not start.
 
     The tests of each of the four services beside the engine run in a process of their own, with its settings, where the other
     services cannot be imported; all the rest run in one.
     """
-    print(f"Browser tests use {_browser()}", flush=True)
+    print(f"Browser tests use {_installed('chromium', *_BROWSERS)}", flush=True)
+    pooler = _installed("pgbouncer", "pgbouncer")
     with (
         tempfile.TemporaryDirectory(prefix="healthflow-test-") as folder,
         servers.running(Path(folder)) as variables,
     ):
-        return max(_pytest(group, {**os.environ, **variables, **more}) for group, more in _groups(arguments))
+        return max(_pytest(group, {**os.environ, **variables, **more, "PGBOUNCER": pooler}) for group, more in _groups(arguments))
 
 
 def _groups(arguments: Sequence[str]) -> Iterator[tuple[list[str], dict[str, str]]]:
@@ -64,20 +65,23 @@ def _pytest(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     return suite.wait()
 
 
-def _browser() -> str:
-    found = next(filter(None, map(shutil.which, _BROWSERS)), None)
+def _installed(package: str, *commands: str) -> str:
+    """The program that tests need beside the wheels; on Debian, root installs its package when it is missing."""
+    # A pooler is for servers: its program is where not everybody looks.
+    where = f"{os.environ.get('PATH', '')}:/usr/sbin"
+    found = next(filter(None, (shutil.which(command, path=where) for command in commands)), None)
     if found is not None:
         return found
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise SetupError("The browser tests need Chromium. Install it (package chromium), then run the tests again.")
-    print("Installing Chromium for the browser tests ...", flush=True)
+        raise SetupError(f"Some tests need {package}. Install it (package {package}), then run the tests again.")
+    print(f"Installing {package} for the tests ...", flush=True)
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (("update",), ("install", "-y", "--no-install-recommends", "chromium")):
+    for command in (("update",), ("install", "-y", "--no-install-recommends", package)):
         try:
             subprocess.run(["apt-get", "-q", *command], env=environ, check=True)
         except subprocess.CalledProcessError as error:
-            raise SetupError(f"Chromium could not be installed: {error}") from error
-    installed = shutil.which("chromium")
+            raise SetupError(f"{package} could not be installed: {error}") from error
+    installed = shutil.which(package, path=where)
     if installed is None:
-        raise SetupError("Chromium was installed, but there is no command chromium.")
+        raise SetupError(f"{package} was installed, but there is no command {package}.")
     return installed
