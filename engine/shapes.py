@@ -198,8 +198,6 @@ class SlotsQuery(Query):
 
 
 class FirstQuery(Query):
-    """`policy` puts those in order who are free at the same time."""
-
     visit_type: Identifier | None = None
     specialty: Line = ""
     state: State = ""
@@ -269,9 +267,7 @@ class SlotsOut(Answer):
 
 
 class FirstOut(SlotsOut):
-    """`complete` false: so many are free, or so much has changed, that not all were looked at; there may be an earlier one."""
-
-    complete: bool
+    complete: Annotated[bool, Field(description="false: not all were looked at, there may be an earlier one")]
 
 
 class HoldOut(Answer):
