@@ -93,7 +93,7 @@ class Site(Protocol):
         ...
 
     def booked(self, place: Place) -> str:
-        """An appointment that nobody has changed yet, of the place's clinic. Raises Refused."""
+        """An appointment that nobody has changed yet, of the place's calendar. Raises Refused."""
         ...
 
     async def move(self, ask: Ask, place: Place, appointment: str, slot: str) -> bool: ...
@@ -141,19 +141,19 @@ def _port(url: str) -> int:
 
 
 def _appointments(database: str, query: str) -> dict[int, list[str]]:
-    """Clinic → appointments of the time to come, in an order that does not depend on when they were booked."""
+    """Calendar → appointments of the time to come, in an order that does not depend on when they were booked."""
     found: dict[int, list[str]] = {}
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         cursor.execute(query, [monday(), monday() + timedelta(days=30), _APPOINTMENTS])
-        for clinic, appointment in cursor.fetchall():
-            found.setdefault(clinic, []).append(appointment)
+        for calendar, appointment in cursor.fetchall():
+            found.setdefault(calendar, []).append(appointment)
     return found
 
 
 def _taken_from(appointments: Mapping[int, list[str]], place: Place) -> str:
-    if not appointments.get(place.clinic):
+    if not appointments.get(place.calendar):
         raise Refused
-    return appointments[place.clinic].pop()
+    return appointments[place.calendar].pop()
 
 
 class Engine:
@@ -174,7 +174,7 @@ class Engine:
         ]
         self._appointments = _appointments(
             at.database,
-            "SELECT clinic_id, id::text FROM engine_appointment WHERE status = 'booked' AND starts BETWEEN %s AND %s"
+            "SELECT calendar_id, id::text FROM engine_appointment WHERE status = 'booked' AND starts BETWEEN %s AND %s"
             " ORDER BY md5(id::text) LIMIT %s",
         )
 
@@ -226,8 +226,8 @@ class Monolith:
         self._people = Random(time.time_ns())
         self._appointments = _appointments(
             legacy.database,
-            "SELECT p.practice_id, a.id::text FROM legacy_appointment a JOIN legacy_practitioner p ON p.id = a.practitioner_id"
-            " WHERE a.status = 'booked' AND a.start BETWEEN %s AND %s ORDER BY md5(a.id::text) LIMIT %s",
+            "SELECT practitioner_id, id::text FROM legacy_appointment WHERE status = 'booked' AND start BETWEEN %s AND %s"
+            " ORDER BY md5(id::text) LIMIT %s",
         )
 
     async def profile(self, ask: Ask, place: Place) -> None:
