@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from loadtests import sites
-from loadtests.clients import Client
+from loadtests.clients import NONE, Client
 from loadtests.sites import Ask, Failed, Place, Refused, Site
 
 Deed = Callable[[Site, Ask, Place, float], Awaitable[Any]]
@@ -94,7 +94,9 @@ class Door:
         self._open = 0
         self.requests = 0
 
-    async def ask(self, method: str, path: str, body: bytes = b"", *, token: str = "", ticket: str = "") -> tuple[int, bytes]:
+    async def ask(
+        self, method: str, path: str, body: bytes = b"", *, token: str = "", headers: Mapping[str, str] = NONE
+    ) -> tuple[int, bytes]:
         """Raises TimeoutError after the patience, ConnectionError when there is no way in."""
         if self._open >= _CONNECTIONS:
             raise ConnectionRefusedError("too many wait already")
@@ -104,7 +106,7 @@ class Door:
         try:
             async with asyncio.timeout(self._patience_s):
                 await client.connect()
-                answer = await client.request(method, path, body, token=token, ticket=ticket)
+                answer = await client.request(method, path, body, token=token, headers=headers)
         except BaseException:
             client.close()
             raise

@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from uuid import uuid4
 
 API = "/api/engine/v1"
 _TRIES = 10
+NONE: Mapping[str, str] = {}
 _FIXED = "Host: 127.0.0.1\r\nContent-Type: application/json\r\n"
 PATIENT = {"name": "Load Test", "email": "load@example.org", "phone": "+1 555 0100", "date_of_birth": "1980-02-29"}
 
@@ -96,16 +97,18 @@ class Client(asyncio.Protocol):
     def connected(self) -> bool:
         return self._transport is not None
 
-    async def request(self, method: str, path: str, body: bytes = b"", *, token: str = "", ticket: str = "") -> tuple[int, bytes]:
+    async def request(
+        self, method: str, path: str, body: bytes = b"", *, token: str = "", headers: Mapping[str, str] = NONE
+    ) -> tuple[int, bytes]:
         """(status, body) of one request, a POST with a fresh Idempotency-Key. Raises ConnectionError."""
         if self._transport is None:
             raise ConnectionResetError("the server closed the connection")
         once = f"Idempotency-Key: {uuid4().hex}\r\n" if method == "POST" else ""
         who = f"Authorization: Bearer {given}\r\n" if (given := token or self._token) else ""
-        line = f"Waiting-Ticket: {ticket}\r\n" if ticket else ""
+        more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         # As the edge writes it: past saturation the engine refuses those who have stood in line too long.
         since = f"X-Request-Start: {time.time():.3f}\r\n"
-        head = f"{method} {path} HTTP/1.1\r\n{_FIXED}{who}{once}{line}{since}Content-Length: {len(body)}\r\n\r\n"
+        head = f"{method} {path} HTTP/1.1\r\n{_FIXED}{who}{once}{more}{since}Content-Length: {len(body)}\r\n\r\n"
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(head.encode() + body)
         return await self._answer

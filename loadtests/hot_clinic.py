@@ -15,7 +15,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -56,20 +56,20 @@ class Hot:
 
     place: Place
     slots: Sequence[str]
-    token: str
     sold: Counter[str] = field(default_factory=Counter)
     told: int = 0
     untold: int = 0
     asked_to_wait: int = 0
 
     async def rush(self, _site: Site, ask: Ask, _place: Place, luck: float) -> None:
-        """One person's nine o'clock. Raises Refused, Failed."""
+        """One person's nine o'clock: of the public, at an address of their own. Raises Refused, Failed."""
         random, wanted, alternatives = Random(luck), list(self.slots), [""]
+        at = {"X-Forwarded-For": f"10.{random.randrange(256)}.{random.randrange(256)}.{random.randrange(256)}"}
         for _ in range(_TRIES):
             slot = random.choice(wanted)
-            status, body = await self._hold(ask, slot)
+            status, body = await self._hold(ask, slot, at)
             if status == 201:
-                await self._confirm(ask, slot, json.loads(body)["id"])
+                await self._confirm(ask, slot, json.loads(body), at)
                 return
             if status != 409:
                 raise Failed(str(status))
@@ -81,22 +81,22 @@ class Hot:
         self.untold += not alternatives
         raise Refused
 
-    async def _hold(self, ask: Ask, slot: str) -> tuple[int, bytes]:
+    async def _hold(self, ask: Ask, slot: str, at: Mapping[str, str]) -> tuple[int, bytes]:
         """Whoever is asked to wait waits, and comes back with the ticket, as the booking page does."""
-        ticket = ""
+        headers = dict(at)
         for _ in range(_TRIES):
-            body = json.dumps({"slot": slot}).encode()
-            status, answer = await ask("POST", f"{API}/holds", body, token=self.token, ticket=ticket)
+            status, answer = await ask("POST", f"{API}/holds", json.dumps({"slot": slot}).encode(), headers=headers)
             if status not in (429, 503):
                 break
             self.asked_to_wait += 1
             told = json.loads(answer)
-            ticket = told.get("ticket", ticket)
+            headers |= {"Waiting-Ticket": told["ticket"]} if "ticket" in told else {}
             await asyncio.sleep(told.get("retry_after") or 1)
         return status, answer
 
-    async def _confirm(self, ask: Ask, slot: str, hold: str) -> None:
-        status, _ = await ask("POST", f"{API}/holds/{hold}/confirm", json.dumps({"patient": PATIENT}).encode(), token=self.token)
+    async def _confirm(self, ask: Ask, slot: str, hold: Json, at: Mapping[str, str]) -> None:
+        headers, patient = {**at, "Hold-Secret": hold["secret"]}, json.dumps({"patient": PATIENT}).encode()
+        status, _ = await ask("POST", f"{API}/holds/{hold['id']}/confirm", patient, headers=headers)
         if status != 201:
             raise Failed(str(status))
         self.sold[slot] += 1
@@ -116,7 +116,7 @@ def _hot(at: Target, rush: Rush) -> Hot:
 
     slots = asyncio.run(look())
     place = next(place for places in sites.places(at) for place in places if place.slug == clinic.slug)
-    return Hot(place, slots, token)
+    return Hot(place, slots)
 
 
 def hot_clinic(at: Target, rush: Rush) -> Json:

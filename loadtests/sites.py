@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import psycopg2
 
 from apps.kernel import tokens
-from loadtests.clients import API, PATIENT, NotHere
+from loadtests.clients import API, NONE, PATIENT, NotHere
 from loadtests.legacy.server import Legacy
 from loadtests.target import Target
 
@@ -29,7 +29,7 @@ class Ask(Protocol):
     """One request of a person: (status, body). Raises TimeoutError when their patience ends, ConnectionError."""
 
     def __call__(
-        self, method: str, path: str, body: bytes = b"", *, token: str = "", ticket: str = ""
+        self, method: str, path: str, body: bytes = b"", *, token: str = "", headers: Mapping[str, str] = NONE
     ) -> Awaitable[tuple[int, bytes]]: ...
 
 

@@ -166,7 +166,8 @@ def _web(name: str, package: str, port: int, *, workers: int, threads: int, afte
         "--port",
         str(port),
     )
-    threading = ("--blocking-threads", str(threads), "--blocking-threads-idle-timeout", "600")
+    # More than the edge ever opens: beyond its `backpressure` a worker accepts no connection, although the others may be idle.
+    threading = ("--blocking-threads", str(threads), "--blocking-threads-idle-timeout", "600", "--backpressure", "2048")
     command = (*granian, "--workers", str(workers), *threading, "--no-ws", "--respawn-failed-workers")
     return Process(name, project=name, command=command, probe=f"{url}/readyz", url=url, after=after)
 
