@@ -14,10 +14,9 @@ from hmac import compare_digest
 from math import ceil
 
 from django.conf import settings
-from redis import Redis, RedisError
 
 from apps.kernel.problems import RateLimited
-from apps.kernel.redis import connect
+from apps.kernel.redis import Circuit, evaluated
 from engine.locks import gate_keys
 from engine.offers import Offer
 
@@ -45,12 +44,13 @@ redis.call('SET', KEYS[1], place + ARGV[1], 'PX', math.ceil(place + ARGV[1] - no
 return {place > now and place or 0, now}
 """
 _MAC = 16
+_TIMEOUT_S = 0.1
 
 
 class WaitingRoom:
-    def __init__(self, redis: "Redis", *, holds_a_second: int) -> None:
+    def __init__(self, url: str, *, holds_a_second: int) -> None:
         """`holds_a_second` for one clinic; 0: everybody is let in."""
-        self._enter = redis.register_script(_ENTER)
+        self._redis = Circuit(url, timeout_s=_TIMEOUT_S, skipped="redis_waiting_room_skipped")
         self._rate = holds_a_second
 
     def enter(self, offer: Offer, *, ticket: str) -> None:
@@ -63,11 +63,8 @@ class WaitingRoom:
         clinic = offer.clinic
         place, mark = _read(ticket, clinic)
         keys = [f"line:{{{clinic}}}", f"line:{{{clinic}}}:{mark}", *gate_keys(clinic, offer.calendars, offer.start)]
-        arguments = [1000 / self._rate, BURST_S * 1000, LONGEST_LINE_S * 1000, place, TICKET_KEPT_S * 1000]
-        try:
-            given, now = self._enter(keys=keys, args=arguments)
-        except RedisError:
-            return
+        arguments = [1000 // self._rate, BURST_S * 1000, LONGEST_LINE_S * 1000, place, TICKET_KEPT_S * 1000]
+        given, now = self._redis.ask(lambda mine: evaluated(mine, _ENTER, keys, *arguments)) or (0, 0)
         if given == 0:
             return
         if given < 0:
@@ -80,8 +77,7 @@ class WaitingRoom:
 @cache
 def waiting_room() -> WaitingRoom:
     """This process's one."""
-    redis = connect(settings.ENV.redis_url.get_secret_value(), timeout_s=0.1)
-    return WaitingRoom(redis, holds_a_second=settings.ENV.holds_a_second)
+    return WaitingRoom(settings.ENV.redis_url.get_secret_value(), holds_a_second=settings.ENV.holds_a_second)
 
 
 def ticket_for(place: int, clinic: int) -> str:
