@@ -155,7 +155,7 @@ def emptied(cursor: "CursorWrapper") -> None:
     cursor.execute("SET statement_timeout = 0")
     cursor.execute("SET work_mem = '64MB'")
     tables = ["clinic", "calendar", "visittype", "outboxevent", "lane", "nextfree", "nextfreekept"]
-    cursor.execute(f"TRUNCATE {', '.join(f'engine_{table}' for table in tables)} RESTART IDENTITY CASCADE")
+    cursor.execute(f"TRUNCATE {', '.join(f'engine_{table}' for table in tables)} CASCADE")
 
 
 def fill(cursor: "CursorWrapper", *, calendars: int, unread: int) -> None:

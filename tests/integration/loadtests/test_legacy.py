@@ -18,8 +18,8 @@ from loadtests.legacy import data, server
 from loadtests.legacy.server import Legacy
 
 MONDAY, NINE, NOON = "2031-01-06", "2031-01-06T09:00:00+00:00", "2031-01-06T12:00:00+00:00"
-POLLS = 20_000
-"""How often PostgreSQL is asked until both rivals wait; some seconds, far more than it takes."""
+POLLS = 2_000
+"""How often PostgreSQL is asked whether both rivals wait; far more than it takes."""
 
 
 @pytest.fixture
@@ -46,11 +46,11 @@ def free(legacy: Legacy) -> list[str]:
     return slots
 
 
-def book_while_writes_wait(legacy: Legacy) -> list[int]:
+def book_while_writes_wait(legacy: Legacy, at: str) -> list[int]:
     """What two rivals for one time are answered who have both looked before either of them writes."""
     with closing(psycopg2.connect(legacy.database)) as holding, holding.cursor() as cursor, ThreadPoolExecutor(2) as rivals:
         cursor.execute("LOCK TABLE legacy_appointment IN SHARE MODE")  # reads go on
-        answers = [rivals.submit(ask, legacy, "POST", "/appointments/", booking(NOON, patient=name)) for name in ("ada", "zoe")]
+        answers = [rivals.submit(ask, legacy, "POST", "/appointments/", booking(at, patient=name)) for name in ("ada", "zoe")]
         for _ in range(POLLS):
             cursor.execute("SELECT count(*) FROM pg_locks WHERE relation = 'legacy_appointment'::regclass AND NOT granted")
             if cursor.fetchone() == (2,):
@@ -79,5 +79,6 @@ def test_it_serves_books_moves_and_cancels_and_two_rivals_book_one_time(legacy: 
     assert ask(legacy, "POST", f"/appointments/{booked}/cancel/", {})[0] == 200
     assert data.double_bookings(legacy.database) == 0
 
-    assert book_while_writes_wait(legacy) == [201, 201]
+    # Both may meet the same of its workers, one after the other; then they try another time.
+    assert any(book_while_writes_wait(legacy, at) == [201, 201] for at in free(legacy)[:20])
     assert data.double_bookings(legacy.database) == 1

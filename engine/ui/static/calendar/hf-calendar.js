@@ -111,7 +111,7 @@ export class HfCalendar extends Part {
 
   render() {
     if (!this.columns.length) return nothing;
-    if (this.#drawn !== this.columns) this.#turn();
+    if (this.#isOld) this.#turn();
     this.gutter = GUTTER_PX + (this.secondZone ? SECOND_GUTTER_PX : 0);
     this.#look();
     this.stop = stopAt(this.#stops(this.cursor.column), this.cursor.at, this.cursor.id);
@@ -171,7 +171,13 @@ export class HfCalendar extends Part {
     Object.assign(this, { columnWidth, shownColumns: columns, shownRows: rows });
   }
 
+  /** Other columns were given, and are drawn in a moment: until then what is on show, and the focus, are of those before. */
+  get #isOld() {
+    return this.#drawn !== this.columns;
+  }
+
   #scrolled() {
+    if (this.#isOld) return;
     const { columns, rows } = viewOf(this);
     if (String(columns) !== String(this.shownColumns) || String(rows) !== String(this.shownRows)) this.requestUpdate();
   }
@@ -197,7 +203,7 @@ export class HfCalendar extends Part {
   #enter(target) {
     this.#focused = true;
     const cell = /** @type {HTMLElement | null} */ (target.closest(".cell"));
-    if (!cell) return;
+    if (!cell || this.#isOld) return;
     const column = Number(cell.dataset.column);
     const id = /** @type {HTMLElement | null} */ (target.closest("[data-key]"))?.dataset.key;
     const row = Number(cell.parentElement?.getAttribute("aria-rowindex")) - this.headRows - 1;
