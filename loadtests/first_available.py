@@ -134,6 +134,11 @@ def main() -> None:
     sys.exit(0 if kept else 1)
 
 
+_TABLES = ", ".join(
+    f"engine_{table}" for table in ("clinic", "calendar", "visittype", "outboxevent", "lane", "nextfree", "nextfreekept")
+)
+
+
 def measure(calendars: int) -> Measured:
     from django.db import connection
 
@@ -154,8 +159,7 @@ def measure(calendars: int) -> Measured:
 def emptied(cursor: "CursorWrapper") -> None:
     cursor.execute("SET statement_timeout = 0")
     cursor.execute("SET work_mem = '64MB'")
-    tables = ["clinic", "calendar", "visittype", "outboxevent", "lane", "nextfree", "nextfreekept"]
-    cursor.execute(f"TRUNCATE {', '.join(f'engine_{table}' for table in tables)} CASCADE")
+    cursor.execute(f"TRUNCATE {_TABLES} CASCADE")
 
 
 def fill(cursor: "CursorWrapper", *, calendars: int, unread: int) -> None:
@@ -163,7 +167,7 @@ def fill(cursor: "CursorWrapper", *, calendars: int, unread: int) -> None:
     from engine.next_free import DIGEST
 
     cursor.execute(SEED.replace("%(digest)s", DIGEST), {"calendars": calendars, "unread": unread})
-    cursor.execute("VACUUM ANALYZE")
+    cursor.execute(f"VACUUM ANALYZE {_TABLES}, engine_openinghours, engine_visittype_calendars")
     cursor.execute("RESET statement_timeout")
     cursor.execute("RESET work_mem")
 
