@@ -18,14 +18,13 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal
 
 from apps.local.environment import free_ports
 from loadtests import clients, target
 from loadtests.clients import Client, Tally
+from loadtests.frame import about, ends_within, heading
 from loadtests.target import BOOKING, Clinic, Json, Target
 
 _CALENDARS, _CLIENTS, _RIVALS, _SLOTS = 1000, 64, 200, 50
@@ -302,19 +301,13 @@ def _runs(found: Any, place: str = "") -> Iterator[tuple[str, Json]]:
 
 def main() -> int:
     options = _options()
-    # However it ends, what it started is taken down.
-    signal.signal(signal.SIGTERM, _stopped)
-    signal.signal(signal.SIGALRM, _too_long)
-    signal.alarm(_LONGEST_S)
+    ends_within(_LONGEST_S)
     began = time.monotonic()
     with ExitStack() as stack:
         at = stack.enter_context(target.started()) if options.start else target.running(options.data)
         found = MODES[options.mode](at, options)
     result = {
-        "command": " ".join(["python -m loadtests.booking_storm", *sys.argv[1:]]),
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": target.machine(),
-        "took_s": round(time.monotonic() - began),
+        **about("booking_storm", began=began),
         "broken": broken(found),
         **found,
     }
@@ -329,14 +322,8 @@ def main() -> int:
 
 def as_markdown(result: Json) -> str:
     """The result for people: what was run, on what, a line for each measurement, and the targets."""
-    machine = ", ".join(f"{name} {value}" for name, value in result["machine"].items())
     lines = [
-        "# Load on the booking path",
-        "",
-        f"{result['date']}, {result['took_s']} s, {machine}. Written by the command itself:",
-        "",
-        f"    {result['command']}",
-        "",
+        *heading("Load on the booking path", result),
         "CPU is milliseconds for one booking (hold and confirm) or one request: engine + PostgreSQL + Redis, then each alone.",
         "`elsewhere` is how many cores other programs on the machine had meanwhile. ../README.md says how it is measured.",
         "",
@@ -377,14 +364,6 @@ def _findings(result: Json) -> Iterator[str]:
         yield f"Four services stopped: {run['ratio']} x the time of a request with them running; caught up {', '.join(back)}."
     if "verify" in result:
         yield f"`./manage.py engine verify` at the end: exit status {result['verify']['status']}."
-
-
-def _stopped(number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + number)
-
-
-def _too_long(_number: int, _frame: FrameType | None) -> None:
-    raise TimeoutError(f"This took longer than {_LONGEST_S} s.")
 
 
 def _options() -> argparse.Namespace:

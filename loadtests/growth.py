@@ -8,19 +8,18 @@ so that what differs is only what lies beside. The exit status is 1 when `./mana
 
 import argparse
 import asyncio
-import signal
 import statistics
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from loadtests import sites, target
 from loadtests.arrivals import DEEDS, Deed, arrivals, crowd
 from loadtests.clients import API
+from loadtests.frame import about, ends_within, heading
 from loadtests.sites import Ask, Engine, Failed, Place, Site
 from loadtests.target import Json, Target
 
@@ -99,36 +98,28 @@ def _measured(at: Target, site: Engine, clinics: Sequence[Sequence[Place]], *, d
 
 def main() -> int:
     options = _options()
-    for number in (signal.SIGTERM, signal.SIGALRM):  # however it ends, what it started is taken down
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
-    signal.alarm(_LONGEST_S)
+    ends_within(_LONGEST_S)
     began = time.monotonic()
     found = growth(options.sizes, options.rounds)
-    text = _as_markdown(found, options.sizes, round(time.monotonic() - began))
+    text = _as_markdown({**about("growth", began=began), **found}, options.sizes)
     (RESULTS / "growth.md").write_text(text)
     print(text)
     return 1 if any(found["verify"].values()) else 0
 
 
-def _as_markdown(found: Json, sizes: Sequence[Size], took_s: int) -> str:
-    machine = ", ".join(f"{name} {value}" for name, value in target.machine().items())
+def _as_markdown(result: Json, sizes: Sequence[Size]) -> str:
     lines = [
-        "# Growth",
-        "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {took_s} s, {machine}. Written by the command itself:",
-        "",
-        f"    {' '.join(['python -m loadtests.growth', *sys.argv[1:]])}",
-        "",
+        *heading("Growth", result),
         "Medians over the rounds; CPU in ms for one deed. A booking is a search, a hold and a confirmation.",
         "",
         "| deed | on | p50 ms | p99 ms | engine | PostgreSQL |",
         "|---|---|---:|---:|---:|---:|",
     ]
-    for deed, by_size in found["found"].items():
+    for deed, by_size in result["found"].items():
         for size, run in by_size.items():
             lines.append(f"| {deed} | {size} | " + " | ".join(str(run[name]) for name in _FIGURES) + " |")
     lines.append("")
-    for deed, by_size in found["found"].items():
+    for deed, by_size in result["found"].items():
         few, many = by_size[str(sizes[0])], by_size[str(sizes[-1])]
         ratios = {name: many[name] / max(0.1, few[name]) for name in _FIGURES}
         lines.append(
@@ -136,10 +127,10 @@ def _as_markdown(found: Json, sizes: Sequence[Size], took_s: int) -> str:
             f"CPU of the engine {ratios['engine_ms']:.2f} x, of PostgreSQL {ratios['postgres_ms']:.2f} x."
         )
     odd = [
-        f"{place}: {count} x {end}" for place, ends in found["ends"].items() for end, count in ends.items() if " done" not in end
+        f"{place}: {count} x {end}" for place, ends in result["ends"].items() for end, count in ends.items() if " done" not in end
     ]
     lines += [f"- Not done: {', '.join(odd)}."] if odd else []
-    lines.append(f"- `./manage.py engine verify` at the end: exit status {', '.join(map(str, found['verify'].values()))}.")
+    lines.append(f"- `./manage.py engine verify` at the end: exit status {', '.join(map(str, result['verify'].values()))}.")
     return "\n".join([*lines, ""])
 
 

@@ -10,7 +10,6 @@ slot was sold twice or not at all, when somebody lost without being told, or whe
 import argparse
 import asyncio
 import json
-import signal
 import statistics
 import sys
 import time
@@ -18,13 +17,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
 from loadtests import clients, sites, target
 from loadtests.arrivals import DEEDS, PEAK_HOUR, Arrival, arrivals, crowd
 from loadtests.clients import API, PATIENT
+from loadtests.frame import about, ends_within, heading
 from loadtests.sites import Ask, Engine, Failed, Place, Refused, Site
 from loadtests.target import Json, Target
 
@@ -170,9 +169,7 @@ def broken(found: Json) -> list[str]:
 
 def main() -> int:
     options = _options()
-    for number in (signal.SIGTERM, signal.SIGALRM):  # however it ends, what it started is taken down
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
-    signal.alarm(_LONGEST_S)
+    ends_within(_LONGEST_S)
     began = time.monotonic()
     with ExitStack() as stack:
         at = stack.enter_context(target.started(limits=True)) if options.start else target.running(options.data)
@@ -180,32 +177,26 @@ def main() -> int:
         target.seeded(at, clinics=50, calendars=500, appointments=20_000)
         target.at_rest(at)
         found = hot_clinic(at, Rush(people=options.people, within_s=options.within, rounds=options.rounds))
-    text = _as_markdown(found, round(time.monotonic() - began))
+    text = _as_markdown({**about("hot_clinic", began=began), **found})
     (RESULTS / "hot_clinic.md").write_text(text)
     print(text)
     return 1 if broken(found) else 0
 
 
-def _as_markdown(found: Json, took_s: int) -> str:
-    machine = ", ".join(f"{name} {value}" for name, value in target.machine().items())
+def _as_markdown(result: Json) -> str:
     lines = [
-        "# Nine o'clock at one clinic",
-        "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {took_s} s, {machine}. Written by the command itself:",
-        "",
-        f"    {' '.join(['python -m loadtests.hot_clinic', *sys.argv[1:]])}",
-        "",
+        *heading("Nine o'clock at one clinic", result),
         "| slots | sold | twice | lost and told | lost untold | asked to wait | rush p99 ms | others p99 ms, quiet | rush |",
         "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    for run in found["runs"]:
+    for run in result["runs"]:
         others = run["others_p99_ms"]
         cells = [run["slots"], run["sold"], run["sold_twice"], run["lost_and_told"], run["lost_untold"]]
         cells += [run["asked_to_wait"], run["rush_p99_ms"]]
         lines.append("| " + " | ".join(map(str, [*cells, others["quiet"], others["rush"]])) + " |")
-    lines += ["", f"- The other clinics' p99 with the rush: {found['ratio']} x the quiet one in the median (target 1.5)."]
-    lines += [f"- `./manage.py engine verify` at the end: exit status {found['verify']['status']}."]
-    return "\n".join([*lines, *(f"- Broken: {fault}." for fault in broken(found)), ""])
+    lines += ["", f"- The other clinics' p99 with the rush: {result['ratio']} x the quiet one in the median (target 1.5)."]
+    lines += [f"- `./manage.py engine verify` at the end: exit status {result['verify']['status']}."]
+    return "\n".join([*lines, *(f"- Broken: {fault}." for fault in broken(result)), ""])
 
 
 def _options() -> argparse.Namespace:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from loadtests.frame import heading
 from loadtests.target import Json
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -36,14 +37,8 @@ def write(result: Json, *, name: str) -> str:
 
 
 def as_markdown(result: Json) -> str:
-    machine = ", ".join(f"{name} {value}" for name, value in result["machine"].items())
     lines = [
-        "# Load on the live path",
-        "",
-        f"{result['date']}, {result['took_s']} s, {machine}. Written by the command itself:",
-        "",
-        f"    {result['command']}",
-        "",
+        *heading("Load on the live path", result),
         "CPU is of the server's process alone; `elsewhere` is how many cores other programs had.",
         "../README.md says how it is measured.",
     ]

@@ -9,17 +9,15 @@ lost, twice or out of order, a socket that did not get back what it missed. Spee
 import argparse
 import asyncio
 import resource
-import signal
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from types import FrameType
 from typing import Any
 
 from loadtests import live_report, live_scenarios, live_stack, target
+from loadtests.frame import about, ends_within
 from loadtests.live_servers import OURS, apart, peers_here, serving
 from loadtests.target import Json
 
@@ -119,10 +117,7 @@ def _ours(found: Json) -> Iterator[tuple[str, Json]]:
 
 @contextmanager
 def _bounded() -> Iterator[None]:
-    # However it ends, what it started is taken down.
-    signal.signal(signal.SIGTERM, _stopped)
-    signal.signal(signal.SIGALRM, _too_long)
-    signal.alarm(_LONGEST_S)
+    ends_within(_LONGEST_S)
     # 10,000 sockets are as many files, here and in the server, which inherits the limit.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -135,24 +130,13 @@ def main() -> int:
     with _bounded():
         found = MODES[options.mode](options)
     result = {
-        "command": " ".join(["python -m loadtests.live_storm", *sys.argv[1:]]),
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": target.machine(),
-        "took_s": round(time.monotonic() - began),
+        **about("live_storm", began=began),
         "broken": broken(found),
         **found,
     }
     text = live_report.write(result, name="live_storm" if options.mode == "all" else f"live_storm_{options.mode}")
     print(text)
     return 1 if result["broken"] else 0
-
-
-def _stopped(number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + number)
-
-
-def _too_long(_number: int, _frame: FrameType | None) -> None:
-    raise TimeoutError(f"This took longer than {_LONGEST_S} s.")
 
 
 def _options() -> argparse.Namespace:

@@ -10,19 +10,18 @@ import argparse
 import asyncio
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from apps.local.probes import answers
 from loadtests import peak_report, sites, statements, target
 from loadtests.arrivals import PEAK_HOUR, READS, Arrival, Seen, arrivals, crowd
+from loadtests.frame import about, ends_within
 from loadtests.legacy import data
 from loadtests.legacy import server as legacy
 from loadtests.sites import Engine, Monolith, Place, Site
@@ -206,9 +205,7 @@ def broken(found: Json) -> list[str]:
 
 def main() -> int:
     options = _options()
-    for number in (signal.SIGTERM, signal.SIGALRM):  # however it ends, what it started is taken down
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
-    signal.alarm(_LONGEST_S)
+    ends_within(_LONGEST_S)
     began = time.monotonic()
     with ExitStack() as stack:
         at = stack.enter_context(target.started()) if options.start else target.running(options.data)
@@ -227,12 +224,9 @@ def main() -> int:
         )
         found = peak_hour(at, sizes)
     result = {
-        "command": " ".join(["python -m loadtests.peak_hour", *sys.argv[1:]]),
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": target.machine(),
+        **about("peak_hour", began=began),
         "load_average_before": options.load,
         "rested_s": rested_s,
-        "took_s": round(time.monotonic() - began),
         "appointments": options.appointments,
         "patience_s": options.patience,
         "broken": broken(found),

@@ -2,20 +2,15 @@
 
 from collections.abc import Iterator
 
+from loadtests.frame import heading
 from loadtests.target import Json
 
 
 def as_markdown(result: Json) -> str:
-    machine = ", ".join(f"{name} {value}" for name, value in result["machine"].items())
     size = f"{result['clinics']} clinics, {result['calendars']} calendars, {result['appointments']} appointments"
     return "\n".join(
         [
-            "# The peak hour",
-            "",
-            f"{result['date']}, {result['took_s']} s, {machine}, {size}. Written by the command itself:",
-            "",
-            f"    {result['command']}",
-            "",
+            *heading("The peak hour", result, size=size),
             f"Load average before it began: {result['load_average_before']}; `elsewhere` is how many cores other programs had.",
             "../README.md says how it is measured. `good` are people who were served within three seconds, waiting included.",
             "",
