@@ -12,7 +12,7 @@ from engine.calendar_shapes import RangeQuery
 from engine.naming import Named
 from engine.offers import Offer, parse
 from engine.rows import Actor, Patient
-from engine.scheduling.intervals import Interval
+from engine.scheduling.intervals import DAY_S, Interval
 from engine.scheduling.lifecycle import Appointment
 
 LONGEST_SEARCH_DAYS = 62
@@ -46,10 +46,10 @@ def place(cursor: str | None) -> queries.Place | None:
 def within(start: int | None, end: int | None, *, longest_days: int = LONGEST_SEARCH_DAYS, usual_days: int = 7) -> Interval:
     """From `start`, or now, to `end`, or so many days later. Raises ValidationFailed."""
     first = start if start is not None else int(time.time())
-    last = end if end is not None else first + usual_days * queries.DAY_S
+    last = end if end is not None else first + usual_days * DAY_S
     if not first < last:
         raise ValidationFailed("to must be after from.", param="to")
-    if last - first > longest_days * queries.DAY_S:
+    if last - first > longest_days * DAY_S:
         raise ValidationFailed(f"This spans at most {longest_days} days.", param="to")
     return Interval(first, last)
 
@@ -57,7 +57,7 @@ def within(start: int | None, end: int | None, *, longest_days: int = LONGEST_SE
 def window(query: RangeQuery, *, longest_days: int = LONGEST_SEARCH_DAYS, usual_days: int = 7) -> Interval:
     """What is asked for; from today's midnight (UTC) on unless said otherwise."""
     now = int(time.time())
-    start = query.from_ if query.from_ is not None else now - now % queries.DAY_S
+    start = query.from_ if query.from_ is not None else now - now % DAY_S
     return within(start, query.to, longest_days=longest_days, usual_days=usual_days)
 
 

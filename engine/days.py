@@ -22,9 +22,8 @@ from redis.connection import Connection
 from apps.kernel.redis import Circuit, evaluated, told
 from engine import replicas
 from engine.kept import Kept
-from engine.scheduling.claims import DAY_S as DAY_S
 from engine.scheduling.claims import Claim, joined, ordered, packed_days
-from engine.scheduling.intervals import Interval
+from engine.scheduling.intervals import DAY_S, Interval
 from engine.statements import Statement, read
 
 _TIMEOUT_S = 0.05

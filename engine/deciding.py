@@ -13,11 +13,10 @@ from engine.offers import Offer
 from engine.rows import SETTLED_S, Actor, SeenAppointment, SeenOffer
 from engine.rules import CalendarRules, windows_around
 from engine.scheduling.hours import Window, covers
-from engine.scheduling.intervals import Interval
+from engine.scheduling.intervals import DAY_S, Interval
 from engine.scheduling.slots import Refusal, Slot, VisitRules, check, fitting, free_unit, shrunk, untimely
 
 IN_PERSON = "in_person"
-_DAY_S = 24 * 3600
 _SESSION = "A group session has its own length and places."
 _NO_ROOM = "The room or device is not available then."
 
@@ -112,7 +111,7 @@ def conflicts(offer: Offer, seen: SeenOffer, *, state: str | None) -> list[Confl
         found.append(Conflict("duration", ValidationFailed(_SESSION, param="duration_minutes"), primary.id))
     if (early_or_late := untimely(visit, now=seen.now, start=offer.start)) is not None:
         # Where allocations may be gone nobody could tell who was there. A buffer is shorter than a day.
-        is_history = offer.start < seen.now - SETTLED_S + _DAY_S
+        is_history = offer.start < seen.now - SETTLED_S + DAY_S
         found.append(Conflict(early_or_late.name.lower(), refused(early_or_late), primary.id, overridable=not is_history))
     slot = _opening(offer, primary, visit)
     if isinstance(slot, Refusal):

@@ -10,9 +10,9 @@ from itertools import pairwise
 from uuid import UUID
 
 from engine import models, queries
-from engine.queries import DAY_S, Found
+from engine.queries import Found
 from engine.rules import VisitTypeRules
-from engine.scheduling.intervals import Interval
+from engine.scheduling.intervals import DAY_S, Interval
 
 SEARCHED_S = 60 * DAY_S
 """How far after the time that is asked for somebody must be free."""

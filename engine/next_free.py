@@ -17,9 +17,8 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from engine.earliest import AFFECTED, SEARCHED_S, earliest
-from engine.queries import DAY_S
 from engine.rules import visit_type_rules
-from engine.scheduling.intervals import Interval
+from engine.scheduling.intervals import DAY_S, Interval
 
 _CALENDARS, _EVENTS, _ENDED, _MOVED = 50, 100, 100, 5_000
 """How much one transaction does at most: calendars of the first pass, events, rows looked at anew, rows moved along."""

@@ -16,13 +16,12 @@ from django.db import connection
 
 from apps.kernel.problems import NotFound
 from engine import models
-from engine.days import DAY_S as DAY_S
 from engine.days import Known, Moment, days, moment
 from engine.offers import Offer
 from engine.rows import COLUMNS, from_row
 from engine.rules import CalendarRules, VisitTypeRules, calendar_rules, visit_type_rules, windows_around
 from engine.scheduling.hours import covers
-from engine.scheduling.intervals import Interval, clip
+from engine.scheduling.intervals import DAY_S, Interval, clip
 from engine.scheduling.lifecycle import Appointment, Status
 from engine.scheduling.slots import Slot, Taken, free_unit, offered
 

@@ -16,10 +16,10 @@ import holidays
 from engine import models
 from engine.kept import Kept
 from engine.scheduling.hours import LONGEST_OPENING, OpeningException, OpeningHours, Rules, Window, windows
-from engine.scheduling.intervals import Interval
+from engine.scheduling.intervals import DAY_S, Interval
 from engine.scheduling.slots import VisitRules
 
-_MINUTE, _DAY = 60, 24 * 3600
+_MINUTE = 60
 _CALENDARS_KEPT, _VISIT_TYPES_KEPT, _WINDOWS_KEPT = 20_000, 5_000, 100_000
 
 
@@ -78,8 +78,8 @@ def visit_type_rules(visit_type: int, revision: int) -> VisitTypeRules:
 
 def windows_around(rules: CalendarRules, instant: int) -> tuple[Window, ...]:
     """The open windows that overlap the UTC day of `instant`, in full length."""
-    day = instant - instant % _DAY
-    return _windows.made((rules.id, rules.counter, day), lambda: tuple(windows(rules.hours, Interval(day, day + _DAY))))
+    day = instant - instant % DAY_S
+    return _windows.made((rules.id, rules.counter, day), lambda: tuple(windows(rules.hours, Interval(day, day + DAY_S))))
 
 
 @lru_cache(maxsize=200_000)
@@ -199,7 +199,7 @@ def _load_visit_types(keys: Iterable[int]) -> list[VisitTypeRules]:
                 before=row.before * _MINUTE,
                 after=row.after * _MINUTE,
                 notice=row.notice * _MINUTE,
-                horizon=row.horizon * _DAY,
+                horizon=row.horizon * DAY_S,
             ),
             change_notice=row.change_notice * _MINUTE,
             modalities=tuple(row.modalities),

@@ -17,10 +17,9 @@ from engine import models, outbox, replicas
 from engine.rows import COLUMNS, SETTLED_S, from_row
 from engine.rules import CalendarRules, calendar_rules, windows_around
 from engine.scheduling.hours import OpeningHours
-from engine.scheduling.intervals import Interval, clip, merge
+from engine.scheduling.intervals import DAY_S, Interval, clip, merge
 from engine.scheduling.lifecycle import TAKES_TIME, Appointment
 
-_DAY_S = 24 * 3600
 _CHANGES_LIMIT = 500
 
 
@@ -97,7 +96,7 @@ def snapshots(uids: Sequence[UUID | None] | None, within: Interval, *, clinic: s
     asked: dict[str, Any] = {"start": within.start, "end": within.end, "clinic": clinic, "named": uids is not None}
     with replicas.cursor() as cursor:
         # A day too early costs a second look, nothing else.
-        is_history = within.start < time.time() - SETTLED_S + _DAY_S
+        is_history = within.start < time.time() - SETTLED_S + DAY_S
         statement = _SNAPSHOT + (_HISTORY if is_history else "") + _IN_ORDER
         cursor.execute(statement, asked | {"uids": [str(uid) for uid in uids or ()]})
         rows = cursor.fetchall()
@@ -139,8 +138,8 @@ def _exception(columns: list[Any]) -> KeptException:
 
 def open_intervals(rules: CalendarRules, within: Interval) -> list[Interval]:
     """When a calendar is open, for any visit, clipped to `within`."""
-    first = within.start - within.start % _DAY_S
-    found = (w.during for day in range(first, within.end, _DAY_S) for w in windows_around(rules, day))
+    first = within.start - within.start % DAY_S
+    found = (w.during for day in range(first, within.end, DAY_S) for w in windows_around(rules, day))
     return merge(clip(found, within))
 
 

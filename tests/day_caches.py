@@ -8,8 +8,8 @@ from django.db import connection
 from redis import Redis
 
 from engine.days import Days, Key, moment, redis_key
-from engine.scheduling.claims import DAY_S, unpacked
-from engine.scheduling.intervals import Interval
+from engine.scheduling.claims import unpacked
+from engine.scheduling.intervals import DAY_S, Interval
 from tests.practice import tomorrow
 
 Rows = set[tuple[int, ...]]

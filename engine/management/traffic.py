@@ -11,11 +11,11 @@ from engine import bookings, envelopes, models, queries
 from engine.management import demo
 from engine.offers import Offer
 from engine.rows import Actor, Patient
-from engine.scheduling.intervals import Interval
+from engine.scheduling.intervals import DAY_S, Interval
 from engine.scheduling.lifecycle import Status
 
 _HOLD_S, _EARLY, _LATE = 45, timedelta(minutes=40), timedelta(minutes=25)
-_AHEAD_S = 3 * queries.DAY_S
+_AHEAD_S = 3 * DAY_S
 # What happens next, by how often it does.
 _WEIGHTS = {"book": 6, "confirm": 8, "abandon": 2, "move": 2, "cancel": 2, "visit": 9}
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from struct import Struct
 from typing import NamedTuple
 
-DAY_S = 24 * 3600
+from engine.scheduling.intervals import DAY_S
+
 _CLAIM = Struct("<HiiI")
 
 

@@ -13,14 +13,13 @@ from functools import lru_cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from engine.scheduling.intervals import Interval, clip, merge, subtract
+from engine.scheduling.intervals import DAY_S, Interval, clip, merge, subtract
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - wall clock readings are counted from here
-_DAY = 24 * 3600
-LONGEST_OPENING = _DAY
+LONGEST_OPENING = DAY_S
 """An open exception may not be longer, in seconds: what is longer is hours. It bounds how far a window can reach."""
 # A rule and an opening that touch, both beginning on one local day, reach two days on; the third is for 25-hour days.
-_REACH = 3 * _DAY
+_REACH = 3 * DAY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +153,7 @@ def _stretches(zone: str, first: date, last: date) -> tuple[tuple[int, Interval]
     """
     tz = ZoneInfo(zone)
     start, end = _wall_seconds(datetime.combine(first, time())), _wall_seconds(datetime.combine(last, time()))
-    days = pairwise(range(start, end + 1, _DAY))
+    days = pairwise(range(start, end + 1, DAY_S))
     changes = [_change(tz, before, after) for before, after in days if _offset(tz, before) != _offset(tz, after)]
     return tuple((_offset(tz, since), Interval(since, until)) for since, until in pairwise([start, *changes, end]))
 

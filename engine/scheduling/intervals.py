@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+DAY_S = 24 * 3600
+"""A day of 24 hours, in seconds; the days of a zone may be longer or shorter."""
+
 
 class Interval(NamedTuple):
     """From `start` up to, not including, `end`. Both are instants in seconds; an empty interval is never produced here."""

@@ -16,8 +16,8 @@ from engine.days import Days, Known, Moment, moment, redis_key
 from engine.locks import gate
 from engine.queries import Found
 from engine.rules import VisitTypeRules
-from engine.scheduling.claims import DAY_S, Claim
-from engine.scheduling.intervals import Interval
+from engine.scheduling.claims import Claim
+from engine.scheduling.intervals import DAY_S, Interval
 from tests.day_caches import NOWHERE, REDIS, Processes, rows
 from tests.practice import Practice
 from tests.property.test_machine import KINDS, BookingMachine, calendars, opening_times, recent, steps, wishes

@@ -1,6 +1,7 @@
 """What takes a day's time, packed and unpacked."""
 
-from engine.scheduling.claims import DAY_S, Claim, joined, packed, packed_days, unpacked
+from engine.scheduling.claims import Claim, joined, packed, packed_days, unpacked
+from engine.scheduling.intervals import DAY_S
 
 DAY = 20_000
 MIDNIGHT = DAY * DAY_S

@@ -26,6 +26,7 @@ from django.db.backends.utils import CursorWrapper
 from engine import models, outbox
 from engine.imports import assign, create_calendars
 from engine.scheduling.hours import wall_interval
+from engine.scheduling.intervals import DAY_S
 from engine.scheduling.lifecycle import Appointment, Event, Status
 from engine.smart_scheduling.zones import STATES
 
@@ -36,7 +37,6 @@ _VISIT_S, _VISITS_A_DAY, _WORKDAYS = 1800, 16, 5
 # Of the offered time that is taken: enough to be like a busy clinic, and something stays free on every day.
 _FILLED = 0.6
 _BATCH = 10_000
-_DAY_S = 24 * 3600
 _SHOWN_CLINICS = 10
 _FIRST_NAMES = "Alex Amara Chen Dana Elif Grace Ivan Jo Kofi Lena Mateo Noor Priya Ruth Sam"
 _LAST_NAMES = "Abe Brown Cruz Diaz Evans Fischer Gupta Haddad Ito Jones Kim Lopez Novak Osei Park"
@@ -220,7 +220,7 @@ def _copy(
 def _appointments(practice: _Practice, diary: _Diary, today: date, random: Random) -> Iterator[Appointment]:
     """The appointments of one calendar in the order they were booked, which is that of their versions."""
     calendar, midnight = diary.calendar, int(datetime.combine(today, wall_time(), UTC).timestamp())
-    booked = sorted((min(midnight, start - random.randrange(30) * _DAY_S), start) for start in _starts(diary, today, random))
+    booked = sorted((min(midnight, start - random.randrange(30) * DAY_S), start) for start in _starts(diary, today, random))
     for version, (created, start) in enumerate(booked, calendar.version + 1):
         yield Appointment(
             id=_id(created, random),

@@ -20,7 +20,7 @@ from engine.locks import gate
 from engine.management import demo, demo_visits
 from engine.rows import Actor, Patient
 from engine.scheduling.hours import local_date
-from engine.scheduling.intervals import Interval
+from engine.scheduling.intervals import DAY_S, Interval
 
 _CLASS_WEEKS, _CLASS_PLACES, _CLASS_DAYS = 8, 8, {1: 18, 5: 10}
 """Weekdays with a group class (Monday is 0) and the hour it begins."""
@@ -42,7 +42,7 @@ class Command(BaseCommand):
             _make_clinic(slug, now=now)
         _publish_classes(slug, now)
         for name, days in _BOOKED_AT_THE_DESK.items() if new else ():
-            _book(name, Interval(now, now + days * queries.DAY_S), slug=slug)
+            _book(name, Interval(now, now + days * DAY_S), slug=slug)
         text = "\n".join([f"clinic {slug}", *(f"{login['role']:<14}{login['name']}" for login in demo.STAFF)])
         self.stdout.write(json.dumps({"clinic": slug, "logins": demo.STAFF}) if options["json"] else text)
 

@@ -22,8 +22,8 @@ from apps.kernel.shapes import in_zone
 from apps.kernel.tokens import SESSION_COOKIE
 from engine import bookings, clinics, models, openings
 from engine.days import Days, moment, redis_key
-from engine.scheduling.claims import DAY_S, unpacked
-from engine.scheduling.intervals import Interval
+from engine.scheduling.claims import unpacked
+from engine.scheduling.intervals import DAY_S, Interval
 from engine.statements import Statement, read
 from engine.wsgi import application
 from tests.day_caches import REDIS, Rows, rows

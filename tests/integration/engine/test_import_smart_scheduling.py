@@ -19,7 +19,7 @@ from engine.errors import OutsideOpeningHours, SlotTaken
 from engine.locks import NAMESPACE_CALENDAR
 from engine.offers import Offer
 from engine.rows import Actor, Patient
-from engine.scheduling.intervals import Interval
+from engine.scheduling.intervals import DAY_S, Interval
 from engine.verification import verify
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -70,7 +70,7 @@ def walls(calendar: models.Calendar) -> list[str]:
 def offers(first: datetime, days: int = 7) -> list[Offer]:
     visit_type = queries.visit_type_by_uid(models.VisitType.objects.get().uid)
     start = int(first.timestamp())
-    return queries.slots(visit_type, Interval(start, start + days * queries.DAY_S), limit=500).offers
+    return queries.slots(visit_type, Interval(start, start + days * DAY_S), limit=500).offers
 
 
 def book(offer: Offer, patient: str) -> None:

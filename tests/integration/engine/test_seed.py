@@ -18,7 +18,7 @@ from engine.offers import Offer
 from engine.rows import Actor, Patient
 from engine.rules import windows_around
 from engine.scheduling.hours import covers
-from engine.scheduling.intervals import Interval
+from engine.scheduling.intervals import DAY_S, Interval
 from engine.verification import verify
 from tests.invariants import violations
 
@@ -33,7 +33,7 @@ def run(command: str, **options: Any) -> dict[str, Any]:
 
 
 def offers(visit_type: models.VisitType, start: datetime, days: int, **filters: Any) -> list[Offer]:
-    within = Interval(int(start.timestamp()), int(start.timestamp()) + days * queries.DAY_S)
+    within = Interval(int(start.timestamp()), int(start.timestamp()) + days * DAY_S)
     return queries.slots(queries.visit_type_by_uid(visit_type.uid), within, limit=500, **filters).offers
 
 
