@@ -1,24 +1,30 @@
 """The answer to a search for slots, kept as the bytes that go out.
 
-An answer follows from the question, from where the visit type and its calendars stand, and from the time. One statement reads
-the latter two with every question; if all is as it was and the answer's time has not come, the bytes are the answer.
+An answer follows from the question, from where the visit type and its calendars stand, and from the time. Redis is asked where
+they stand (stands.py), the database where Redis does not know; if all is as it was and the answer's time has not come, the bytes
+are the answer. If other days have changed than those that were asked for, only the versions in it are new.
 """
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from apps.kernel.api import as_json
 from apps.kernel.ids import as_id
 from apps.kernel.problems import NotFound
 from engine import answers, asked, queries, shapes
-from engine.days import EPOCH, NOW, as_moment
+from engine.days import EPOCH, NOW, Moment
 from engine.kept import Kept
-from engine.rules import visit_type_rules
+from engine.rules import VisitTypeRules, calendar_rules, calendar_uid, visit_type_rules
+from engine.scheduling.intervals import DAY_S, Interval
+from engine.stands import Stand, Told, parsed, stands
 from engine.statements import Statement, read
 
 _ROOM = 32 * 2**20
 _QUESTIONS_KEPT = 10_000
+clock = time.time
+"""Seconds since 1970."""
 
 
 class Question(NamedTuple):
@@ -26,23 +32,38 @@ class Question(NamedTuple):
     query: shapes.SlotsQuery
 
 
+class _Offered(NamedTuple):
+    """A visit type at a revision, and the keys of the calendars that offer it."""
+
+    visit_type: int
+    revision: int
+    calendars: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """`body` is the answer from `made` up to, not including, `until`, to who finds the same `basis`."""
+    """`head` and the versions are the answer from `made` up to, not including, `until`, to who finds the same `basis`.
 
+    `told` is what Redis said when the `body` was put together: the same bytes are the same facts.
+    """
+
+    within: Interval
+    told: Told | None
     basis: tuple[Any, ...]
     made: int
     until: int
+    head: bytes
     body: bytes
 
 
-_answers = Kept[_Answer](_ROOM, weigh=lambda answer: len(answer.body) + 2000)
+_answers = Kept[_Answer](_ROOM, weigh=lambda answer: 2 * len(answer.body) + 2000)
 _questions = Kept[tuple[Question, str]](_QUESTIONS_KEPT)
+_offered = Kept[_Offered](_QUESTIONS_KEPT)
 
 _STANDS = f"""
-SELECT {NOW}, {EPOCH}, c.id, c.version, c.rules, v.id, v.revision
+SELECT {NOW}, {EPOCH}, v.id, v.revision, c.id, c.version, c.rules
 FROM engine_visittype v JOIN engine_clinic k ON k.id = v.clinic_id
-LEFT JOIN (engine_visittype_calendars o JOIN engine_calendar c ON c.id = o.calendar_id AND c.active) ON o.visittype_id = v.id
+LEFT JOIN (engine_visittype_calendars o JOIN engine_calendar c ON c.id = o.calendar_id) ON o.visittype_id = v.id
 WHERE v.uid = %s AND v.active AND k.slug = %s ORDER BY c.id
 """
 
@@ -50,27 +71,74 @@ WHERE v.uid = %s AND v.active AND k.slug = %s ORDER BY c.id
 def answer(question: Question) -> bytes:
     """The body of the answer. Raises NotFound, ValidationFailed."""
     clinic, query = question
+    within, now = asked.within(query.from_, query.to), int(clock())
+    known, kept = _offered.get((clinic, query.visit_type)), _answers.get(question)
+    told = stands.read(known.visit_type, known.calendars) if known else None
+    if told and kept and (kept.told, kept.within) == (told, within) and kept.made <= now < kept.until:
+        return kept.body
+    offered, seen = _as_told(known, told, now=now) or _as_stored(question, known)
+    rules = visit_type_rules(offered.visit_type, offered.revision)
+    seen = seen._replace(stands=_bearing(rules, question, seen))
+    basis = _basis(offered, seen, queries.around(rules, within))
+    if kept is None or (kept.within, kept.basis) != (within, basis) or not kept.made <= seen.now < kept.until:
+        kept = _made(question, rules, within, seen=seen, basis=basis)
+    else:
+        kept = replace(kept, body=_body(kept.head, {stand.calendar: stand.version for stand in seen.stands}))
+    _answers.put(question, replace(kept, told=told))
+    return kept.body
+
+
+def _as_told(known: _Offered | None, told: Told | None, *, now: int) -> tuple[_Offered, Moment] | None:
+    """What Redis says, if it says it of the visit type as we know it."""
+    found = parsed(told, known.calendars) if known and told else None
+    if known is None or found is None or found[1] != known.revision:
+        return None
+    return known, Moment(now, found[0], found[2])
+
+
+def _as_stored(question: Question, known: _Offered | None) -> tuple[_Offered, Moment]:
+    """What the database says, and Redis from now on. Raises NotFound."""
+    clinic, query = question
+    # Who has never asked for this visit type does not know yet of what to ask Redis.
+    mark = stands.mark(known.visit_type, known.calendars) if known else ""
     uid = as_id(query.visit_type)
     rows = read(Statement(_STANDS, (str(uid), clinic))) if uid else []
     if not rows:
         queries.clinic_by_slug(clinic)
         raise NotFound("No such visit type.", param="visit_type")
-    within = asked.within(query.from_, query.to)
-    now, basis = rows[0][0], (within, [row[1:] for row in rows])
-    kept = _answers.get(question)
-    if kept is None or kept.basis != basis or not kept.made <= now < kept.until:
-        kept = _made(question, rows, basis)
-        _answers.put(question, kept)
-    return kept.body
+    now, epoch, visit_type, revision = rows[0][:4]
+    found = tuple(Stand(*row[4:]) for row in rows if row[4] is not None)
+    offered = _Offered(visit_type, revision, tuple(stand.calendar for stand in found))
+    _offered.put((clinic, query.visit_type), offered)
+    if mark:
+        stands.fill(mark, visit_type, revision, found, epoch=epoch)
+    return offered, Moment(now, epoch, found)
 
 
-def _made(question: Question, rows: list[tuple[Any, ...]], basis: tuple[Any, ...]) -> _Answer:
-    clinic, query = question
-    seen = as_moment([row[:5] for row in rows])
+def _bearing(visit_type: VisitTypeRules, question: Question, seen: Moment) -> tuple[Stand, ...]:
+    """Of the calendars that are active, those that can bear on the answer. Raises NotFound."""
+    active = [(stand, rules) for stand in seen.stands if (rules := calendar_rules(stand.calendar, stand.rules)).active]
+    if not question.query.calendar:
+        return tuple(stand for stand, _ in active)
+    chosen = as_id(question.query.calendar)
+    if all(rules.uid != chosen for _, rules in active):
+        queries.calendar_by_uid(chosen, clinic=question.clinic)
+    further = visit_type.needs[1:]
+    return tuple(stand for stand, rules in active if rules.uid == chosen or rules.kind in further)
+
+
+def _basis(offered: _Offered, seen: Moment, around: Interval) -> tuple[Any, ...]:
+    days = range(around.start // DAY_S, (around.end - 1) // DAY_S + 1)
+    each = ((stand.calendar, stand.rules, *map(stand.at, days)) for stand in seen.stands)
+    return offered.revision, seen.epoch, *each
+
+
+def _made(question: Question, rules: VisitTypeRules, within: Interval, *, seen: Moment, basis: tuple[Any, ...]) -> _Answer:
+    query = question.query
     found = queries.slots(
-        visit_type_rules(*rows[0][5:]),
-        basis[0],
-        calendar=queries.calendar_by_uid(as_id(query.calendar), clinic=clinic).uid if query.calendar else None,
+        rules,
+        within,
+        calendar=as_id(query.calendar) if query.calendar else None,
         state=query.state,
         modality=query.modality,
         limit=query.limit,
@@ -78,9 +146,14 @@ def _made(question: Question, rows: list[tuple[Any, ...]], basis: tuple[Any, ...
         seen=seen,
     )
     following = f"{found.next.start}.{found.next.calendar}" if found.next else None
-    as_of = {str(day.rules.uid): day.version for day in found.days}
-    body = as_json({"items": answers.slots(found, query.tz), "next": following, "as_of": as_of}).content
-    return _Answer(basis, seen.now, found.until, body)
+    head = as_json({"items": answers.slots(found, query.tz), "next": following}).content[:-1]
+    body = _body(head, {day.rules.id: day.version for day in found.days})
+    return _Answer(within, None, basis, seen.now, found.until, head, body)
+
+
+def _body(head: bytes, versions: Mapping[int, int]) -> bytes:
+    as_of = {str(calendar_uid(calendar)): version for calendar, version in versions.items()}
+    return head + b',"as_of":' + as_json(as_of).content + b"}"
 
 
 def forget() -> None:

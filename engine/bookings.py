@@ -29,6 +29,7 @@ from engine.locks import Statement, Transaction, appointment_locked, calendars_l
 from engine.offers import Offer
 from engine.rows import Actor, Done, Once, Overdue, Patient, SeenAppointment
 from engine.scheduling.lifecycle import CAN_BE_MOVED, MOVES, TAKES_TIME, Appointment, Event, Status, moved, reverted
+from engine.stands import days_around, stands
 
 LONGEST_HOLD_S = 900
 # How long Redis turns rivals away from a slot that was booked at once; after that the database does.
@@ -144,6 +145,7 @@ def _take_once(
             rows.audited(actor, appointment, event, clinic=seen.calendars[0].clinic_slug, waived=decision.waived),
             *rows.remember(once, appointment, seen.now),
         )
+        _tell(seen.versions, appointment)
     return Done(appointment)
 
 
@@ -319,6 +321,7 @@ def _reschedule_once(appointment_id: UUID, offer: Offer, *, by: str, actor: Acto
             rows.audited(actor, changed, Event.RESCHEDULED, clinic=new.calendars[0].clinic_slug, waived=decision.waived),
             *rows.remember(once, changed, new.now),
         )
+        _tell(old.versions, old.appointment, changed)
     _reopen_gate(old.appointment)
     return Done(changed)
 
@@ -360,7 +363,14 @@ def _change(
         rows.audited(actor, changed, event, clinic=rows.rules_of(changed.calendar, seen).clinic_slug),
         *rows.remember(once, changed, seen.now),
     )
+    _tell(seen.versions, changed)
     return changed
+
+
+def _tell(before: dict[int, int], *changed: Appointment) -> None:
+    """Of what is committed, to whoever looks (stands.py). `before` are the versions that were read under the locks."""
+    days = days_around(*(moment for one in changed for moment in (one.start, one.end)))
+    stands.tell({calendar: version + 1 for calendar, version in before.items()}, days)
 
 
 def _reopen_gate(ended: Appointment) -> None:

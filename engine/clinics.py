@@ -20,6 +20,7 @@ from engine.imports import create_calendars
 from engine.locks import Statement, calendars_locked, gate
 from engine.rows import Actor
 from engine.scheduling.lifecycle import Event
+from engine.stands import stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +201,7 @@ def change_timeline(calendar: int, changes: Mapping[str, Any], *, seen: str, act
                 *outbox.record({calendar: row[1]}, Event.HOURS_CHANGED, {}, appointment=None),
                 rows.noted(actor, "calendar.changed", object=f"calendar:{after.id}", details={"fields": fields}),
             )
+    stands.forget(calendars=[calendar])
     gate.ring()
     return after
 

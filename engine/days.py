@@ -1,11 +1,12 @@
 """What takes the time of a calendar on a day, as a value that never changes under its key: (calendar, day, version).
 
-A day is looked for in the memory of the process, then in Redis, and else made from the rows. Nothing is ever invalidated: the
-versions come from the database with every question, and an old one is never asked for again. What that rests on:
+A day is looked for in the memory of the process, then in Redis, and else made from the rows. Nothing is ever invalidated: each
+question names the versions of its moment, and an old one is never asked for again. What that rests on:
 
 - Whatever takes or frees time takes the calendar's next version in the same transaction (outbox.record).
 - Rows and version are read by one statement, so a value lies under the version its rows had, whoever writes meanwhile.
 - A hold that runs out takes no version until it is cleared away. So the value says until when, and who reads it drops the hold.
+- It may lie under an earlier version that had the same on that day (stands.py), so a booking costs one day, not all of them.
 - Hours, exceptions and visit types are not in it: they have counters of their own (rules.py).
 - The epoch is part of the key: after a restore the same versions come again, with other rows.
 
@@ -24,6 +25,7 @@ from engine import replicas
 from engine.kept import Kept
 from engine.scheduling.claims import Claim, joined, ordered, packed_days
 from engine.scheduling.intervals import DAY_S, Interval
+from engine.stands import Stand
 from engine.statements import Statement, read
 
 _TIMEOUT_S = 0.05
@@ -31,14 +33,6 @@ _ROOM = 32 * 2**20
 # What a key and its place in the memory take, beside the value.
 _KEY_WEIGHT = 300
 _REDIS_KEEPS_S = 3600
-
-
-class Stand(NamedTuple):
-    """Where a calendar's counters stand: its version, and that of its rules."""
-
-    calendar: int
-    version: int
-    rules: int
 
 
 class Moment(NamedTuple):
@@ -127,12 +121,14 @@ class Days:
         """
         first, last = within.start // DAY_S, (within.end - 1) // DAY_S
         values = self._found(seen, range(first, last + 1), clinic=clinic)
-        absent = [stand.calendar for stand in seen.stands if any(values[key] is None for key in _keys(seen, stand, first, last))]
+        absent = [
+            stand.calendar for stand in seen.stands if any(values[key] is None for key in _keys(seen.epoch, stand, first, last))
+        ]
         made = self._made(absent, seen, first=first, last=last, clinic=clinic) if absent else {}
         known = []
         for stand in seen.stands:
             if stand.calendar not in made:
-                known.append(Known(stand, joined([values[key] or b"" for key in _keys(seen, stand, first, last)], first)))
+                known.append(Known(stand, joined([values[key] or b"" for key in _keys(seen.epoch, stand, first, last)], first)))
             elif (fresh := made[stand.calendar]) is not None:
                 known.append(fresh)
         return known
@@ -142,7 +138,7 @@ class Days:
         self._redis.reset()
 
     def _found(self, seen: Moment, days: range, *, clinic: int) -> dict[Key, bytes | None]:
-        keys = [key for stand in seen.stands for key in _keys(seen, stand, days[0], days[-1])]
+        keys = [key for stand in seen.stands for key in _keys(seen.epoch, stand, days[0], days[-1])]
         values = {key: self.memory.get(key) for key in keys}
         absent = [key for key in keys if values[key] is None]
         if absent:
@@ -163,19 +159,20 @@ class Days:
             return epoch == seen.epoch and all(versions.get(calendar, -1) >= at_least[calendar] for calendar in calendars)
 
         epoch, known = replicas.fresh(lambda: from_rows(calendars, first=first, last=last), enough=is_as_new)
-        made: dict[Key, bytes] = {
-            (epoch, one.stand.calendar, day, one.stand.version): value
-            for one in known
-            for day, value in packed_days(one.claims, first, last).items()
-        }
+        stands = {stand.calendar: stand for stand in seen.stands}
+        made: dict[Key, bytes] = {}
+        for one in known:
+            asked = stands[one.stand.calendar]
+            stand = asked if (epoch, asked.version) == (seen.epoch, one.stand.version) else one.stand
+            made |= zip(_keys(epoch, stand, first, last), packed_days(one.claims, first, last).values(), strict=True)
         for key, value in made.items():
             self.memory.put(key, value)
         self._redis.ask(lambda mine: _keep(mine, {redis_key(key, clinic=clinic): value for key, value in made.items()}))
         return dict.fromkeys(calendars) | {one.stand.calendar: one for one in known}
 
 
-def _keys(seen: Moment, stand: Stand, first: int, last: int) -> list[Key]:
-    return [(seen.epoch, stand.calendar, day, stand.version) for day in range(first, last + 1)]
+def _keys(epoch: str, stand: Stand, first: int, last: int) -> list[Key]:
+    return [(epoch, stand.calendar, day, stand.at(day)) for day in range(first, last + 1)]
 
 
 def redis_key(key: Key, *, clinic: int) -> str:

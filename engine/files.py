@@ -19,6 +19,7 @@ from engine.rows import Actor, Once
 from engine.scheduling.hours import OpeningHours
 from engine.scheduling.intervals import Interval
 from engine.scheduling.lifecycle import Event
+from engine.stands import stands
 
 _SHOWN = 500
 _NOTE = "busy"
@@ -91,6 +92,7 @@ def _import(
                 rows.noted(actor, "calendar.imported", object=f"calendar:{uid}", details=dict(Counter(_counts(told)))),
                 *rows.keep(once, [answer], now),
             )
+    stands.forget(calendars=[calendar])
     gate.ring()
     return Imported(answer)
 

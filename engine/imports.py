@@ -8,6 +8,7 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import NamedTuple
 
+from django.db import transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import F
 
@@ -16,6 +17,7 @@ from engine.errors import CalendarBusy
 from engine.locks import Statement, calendars_locked
 from engine.scheduling.intervals import Interval
 from engine.scheduling.lifecycle import Event
+from engine.stands import stands
 
 _BUSY_ATTEMPTS = 5
 _BATCH = 1000
@@ -76,6 +78,7 @@ def assign(wanted: Mapping[int, int], *, among: Iterable[int]) -> set[int]:
     through.filter(id__in=[offered[pair] for pair in removed]).delete()
     revised = {visit_type for _, visit_type in added | removed}
     models.VisitType.objects.filter(id__in=revised).update(revision=F("revision") + 1)
+    transaction.on_commit(lambda: stands.forget(visit_types=revised))
     return {calendar for calendar, _ in added | removed}
 
 
@@ -109,6 +112,7 @@ def _publish_once(calendar: int, windows: Sequence[Window], facts: Facts | None)
             Statement(_CHANGE, (location, name, zone, calendar)),
             *outbox.record({calendar: version}, Event.HOURS_CHANGED, {}, appointment=None),
         )
+    stands.forget(calendars=[calendar])
     return outcomes
 
 

@@ -14,6 +14,7 @@ from engine.locks import Statement, Transaction, calendars_locked, gate
 from engine.rows import Actor, Once
 from engine.scheduling.hours import LONGEST_OPENING, OpeningException, OpeningHours
 from engine.scheduling.lifecycle import Event
+from engine.stands import stands
 
 
 class Added(NamedTuple):
@@ -106,3 +107,4 @@ def _commit(transaction: Transaction, calendar: int, seen: _Seen, *writes: State
         Statement("UPDATE engine_calendar SET rules = rules + 1 WHERE id = %s", (calendar,)),
         *outbox.record({calendar: seen.version}, Event.HOURS_CHANGED, {}, appointment=None),
     )
+    stands.forget(calendars=[calendar])

@@ -234,11 +234,14 @@ def _others(slot: Slot, visit_type: VisitTypeRules, days: Sequence[Day]) -> list
 
 
 def _days(visit_type: VisitTypeRules, within: Interval, *, seen: Moment) -> list[Day]:
-    # A slot that starts inside may block time outside; a visit is shorter than a day, a buffer than half of one.
+    return [_day(one, now=seen.now) for one in days.known(seen, around(visit_type, within), clinic=visit_type.clinic)]
+
+
+def around(visit_type: VisitTypeRules, within: Interval) -> Interval:
+    """The time that bears on what starts inside `within`: it may block time outside; a visit is shorter than a day."""
     visit = visit_type.visit
     reach = (visit.duration or DAY_S) + visit.before + visit.after
-    around = Interval(within.start - reach, within.end + reach)
-    return [_day(known, now=seen.now) for known in days.known(seen, around, clinic=visit_type.clinic)]
+    return Interval(within.start - reach, within.end + reach)
 
 
 def _day(known: Known, *, now: int) -> Day:

@@ -32,9 +32,10 @@ from prometheus_client import Counter, Gauge, Histogram
 from redis import Redis, RedisError
 from redis.client import PubSub
 
-from engine import outbox
+from engine import outbox, stands
+from engine.scheduling.lifecycle import Event
+from engine.stands import EPOCH as EPOCH
 
-EPOCH = "live:epoch"
 _BATCH = 500
 _PAGE = 5_000
 _POLL_S = 1.0
@@ -180,6 +181,8 @@ def publish(redis: "Redis", rows: list[Unsent], *, epoch: str) -> bool:
         frame = outbox.frame(row.calendar, row.version, row.event, at=row.at, data=row.data)
         at_ms = int(row.at.timestamp() * 1000)
         arguments += (str(row.calendar), row.clinic, row.version, at_ms, _text(frame), _text(outbox.public_frame(frame)))
+    if rows:
+        _tell(redis, rows)  # first, so that who hears of an event finds no less
     published = int(redis.register_script(_PUBLISH)(args=arguments))
     if published < 0:
         return False
@@ -188,6 +191,21 @@ def publish(redis: "Redis", rows: list[Unsent], *, epoch: str) -> bool:
         LAG.observe(max(0.0, now - row.at.timestamp()))
     RELAYED.inc(published)
     return True
+
+
+def _tell(redis: "Redis", rows: list[Unsent]) -> None:
+    """What the writer has told already, unless it died (stands.py)."""
+    changes = [stands.change(row.key, row.version, _days(row)) for row in rows]
+    arguments = [text for _, version, days in changes for text in (version, days)]
+    redis.register_script(stands.TELL)(keys=[key for key, _, _ in changes], args=arguments)
+
+
+def _days(row: Unsent) -> set[int]:
+    """The days that an event changes; none where it does not say."""
+    if not row.event.startswith("appointment.") or row.event == Event.RESCHEDULED:
+        return set()
+    data = json.loads(row.data)
+    return stands.days_around(*(int(datetime.fromisoformat(data[name]).timestamp()) for name in ("start", "end")))
 
 
 def mark(rows: list[Unsent]) -> None:

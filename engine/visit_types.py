@@ -18,6 +18,7 @@ from engine.errors import CalendarBusy
 from engine.locks import Statement, Transaction, calendars_locked, gate
 from engine.rows import Actor, Once
 from engine.scheduling.lifecycle import Event
+from engine.stands import stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ def add(slug: str, facts: Mapping[str, Any], *, actor: Actor, once: Once | None)
             rows.noted(actor, "visit_type.created", object=f"visit_type:{made.id}", details={"fields": sorted(facts)}),
             *rows.keep(once, [made.id], now),
         )
+    stands.forget(calendars=offered)
     gate.ring()
     return Added(made)
 
@@ -124,6 +126,7 @@ def change(uid: UUID | None, changes: Mapping[str, Any], *, seen: str, actor: Ac
             *_told(transaction, touched if set(fields) - _NOT_OF_SLOTS else ()),
             rows.noted(actor, "visit_type.changed", object=f"visit_type:{after.id}", details={"fields": fields}),
         )
+    stands.forget(calendars=touched, visit_types=[row[0]])
     gate.ring()
     return after
 

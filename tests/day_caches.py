@@ -1,15 +1,17 @@
 """The caches of availability of some processes, and the rows they must agree with."""
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from typing import cast
 
 from django.db import connection
 from redis import Redis
 
-from engine.days import Days, Key, moment, redis_key
+from engine.days import Days, Key, Moment, moment, redis_key
 from engine.scheduling.claims import unpacked
 from engine.scheduling.intervals import DAY_S, Interval
+from engine.stands import Stands, parsed
 from tests.practice import tomorrow
 
 Rows = set[tuple[int, ...]]
@@ -43,7 +45,7 @@ class Processes:
     def __init__(self, calendars: Sequence[int], *, clinic: int) -> None:
         self.usual, self.forgetful, self.alone = Days(REDIS), Days(REDIS, room=1000), Days(NOWHERE)
         self.all: tuple[Days, ...] = (self.usual, self.forgetful, self.alone)
-        self.redis = Redis.from_url(REDIS)
+        self.redis, self.stands = Redis.from_url(REDIS), Stands(REDIS)
         self.calendars, self.clinic = calendars, clinic
         self.first = tomorrow() // DAY_S
         # A search looks a day further.
@@ -52,18 +54,35 @@ class Processes:
         """What the rows were at each version that was looked at."""
 
     def check(self) -> None:
-        """Each cache says what the rows say, and all that is kept anywhere is what the rows said at its version."""
-        seen = moment(self.calendars)
+        """Each cache says what the rows say, and all that is kept anywhere is what the rows said at its version; and where the
+        calendars stand is the same for who asks the database and who asks Redis.
+        """
+        stored = moment(self.calendars)
+        told = self.told() or self.filled()
         said = {calendar: rows(calendar, self.within) for calendar in self.calendars}
-        for stand in seen.stands:
-            for number in range(self.first - 1, self.first + 2):
-                self.written[(seen.epoch, stand.calendar, number, stand.version)] = of_day(said[stand.calendar][1], number)
-        for cache in self.all:
-            known = cache.known(seen, self.within, clinic=self.clinic)
-            assert {one.stand.calendar: (one.stand.version, set(one.claims)) for one in known} == said
-            assert all(list(one.claims) == sorted(one.claims, key=lambda claim: (claim.start, claim.unit)) for one in known)
+        for seen in (stored, told):
+            for stand in seen.stands:
+                for number in range(self.first - 1, self.first + 2):
+                    found = of_day(said[stand.calendar][1], number)
+                    assert self.written.setdefault((seen.epoch, stand.calendar, number, stand.at(number)), found) == found
+            for cache in self.all:
+                known = cache.known(seen, self.within, clinic=self.clinic)
+                assert {one.stand.calendar: (one.stand.version, set(one.claims)) for one in known} == said
+                assert all(list(one.claims) == sorted(one.claims, key=lambda claim: (claim.start, claim.unit)) for one in known)
         for key, kept in self.kept():
             assert set(unpacked(kept, key[2])) == self.written[key], key
+
+    def told(self) -> Moment | None:
+        """Where the calendars stand, from Redis. Nobody offers them: there is no visit type 0."""
+        said = self.stands.read(0, self.calendars)
+        found = parsed(said, self.calendars) if said else None
+        return Moment(int(time.time()), found[0], found[2]) if found else None
+
+    def filled(self) -> Moment:
+        """The same from the database, and in Redis from now on."""
+        mark, seen = self.stands.mark(0, self.calendars), moment(self.calendars)
+        self.stands.fill(mark, 0, 1, seen.stands, epoch=seen.epoch)
+        return seen
 
     def kept(self) -> Iterator[tuple[Key, bytes]]:
         for cache in self.all:

@@ -70,8 +70,9 @@ def forget_days() -> None:
     availability.forget()
     days.memory.clear()
     redis = Redis.from_url(os.environ["REDIS_URL"])
-    for key in redis.scan_iter("day:*"):
-        redis.delete(key)
+    for pattern in ("day:*", "stand:*"):
+        for key in redis.scan_iter(pattern):
+            redis.delete(key)
 
 
 def public_functions(module: ModuleType) -> set[str]:
