@@ -1,6 +1,6 @@
 """How the engine's facts look on the wire: the answers of /api/engine/v1, as `shapes` documents them."""
 
-from collections.abc import Iterable
+import json
 from typing import Any
 
 from django.http import HttpResponse
@@ -10,9 +10,17 @@ from apps.kernel.shapes import in_zone
 from engine import outbox, queries, snapshots
 from engine.callers import hold_secret
 from engine.deciding import Conflict
-from engine.models import Clinic, Location
+from engine.models import Location
 from engine.offers import Offer
-from engine.rules import CalendarRules, VisitTypeRules, calendar_uid, clinic_slug, visit_type_uid
+from engine.rules import (
+    CalendarRules,
+    VisitTypeRules,
+    calendar_rules,
+    calendar_uid,
+    clinic_slug,
+    visit_type_rules,
+    visit_type_uid,
+)
 from engine.scheduling.intervals import Interval
 from engine.scheduling.lifecycle import Appointment, Status
 from engine.statistics import Figures, Statistics
@@ -120,16 +128,14 @@ def calendar(rules: CalendarRules) -> dict[str, Any]:
     }
 
 
-def clinic(
-    row: Clinic, types: Iterable[VisitTypeRules], calendars: Iterable[CalendarRules], locations: Iterable[Location]
-) -> dict[str, Any]:
+def clinic(found: queries.Profile) -> dict[str, Any]:
     return {
-        "slug": row.slug,
-        "name": row.name,
-        "zone": row.zone,
-        "visit_types": [visit_type(rules) for rules in types],
-        "calendars": [calendar(rules) for rules in calendars],
-        "locations": [location(place) for place in locations],
+        "slug": found.slug,
+        "name": found.name,
+        "zone": found.zone,
+        "visit_types": [visit_type(visit_type_rules(*each)) for each in found.visit_types],
+        "calendars": [calendar(calendar_rules(*each)) for each in found.calendars],
+        "locations": json.loads(found.locations),
     }
 
 

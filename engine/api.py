@@ -26,6 +26,7 @@ from engine import (
 )
 from engine.callers import PUBLIC_READ, PUBLIC_WRITE, anybody, holder, manage_url, once
 from engine.errors import HoldExpired
+from engine.kept import Kept
 from engine.offers import Offer
 from engine.rows import Done
 from engine.scheduling.fairness import Policy
@@ -33,6 +34,8 @@ from engine.taking import taken, with_alternatives
 from engine.waiting_room import waiting_room
 
 _KEYS_KEPT_S = 300
+_profiles = Kept[bytes](8 * 2**20, weigh=lambda body: 2 * len(body) + 2000)
+"""By all that they are made of: what is no longer so is never asked for again."""
 _SECRET = {"name": "Hold-Secret", "in": "header", "schema": {"type": "string"}}
 _TICKET = {"name": "Waiting-Ticket", "in": "header", "schema": {"type": "string"}}
 _FRESHNESS = {
@@ -67,8 +70,9 @@ auditor.routes(api)
 def clinic_profile(request: HttpRequest, clinic: str) -> HttpResponse:
     """A clinic's profile: what can be booked there, and with whom."""
     anybody(request, PUBLIC_READ)
-    row, types, calendars, locations = replicas.read(request, lambda: queries.profile(clinic))
-    return as_json(answers.clinic(row, types, calendars, locations))
+    found = replicas.read(request, lambda: queries.profile(clinic))
+    body = _profiles.made(found, lambda: as_json(answers.clinic(found)).content)
+    return HttpResponse(body, content_type="application/json")
 
 
 @api.get("/clinics/{clinic}/slots", response={200: shapes.SlotsOut, PROBLEMS: ProblemOut}, tags=["slots"])

@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import connection
 
 from apps.kernel.problems import NotFound
-from engine import models
+from engine import models, replicas
 from engine.days import Known, Moment, days, moment
 from engine.offers import Offer
 from engine.rows import COLUMNS, from_row
@@ -75,13 +75,43 @@ def clinic_by_slug(slug: str) -> models.Clinic:
     return clinic
 
 
-def profile(slug: str) -> tuple[models.Clinic, list[VisitTypeRules], list[CalendarRules], list[models.Location]]:
-    """(clinic, its visit types, its calendars, its locations), each by name. Raises NotFound."""
-    clinic = clinic_by_slug(slug)
-    types = models.VisitType.objects.filter(clinic=clinic, active=True).order_by("name", "id").values_list("id", "revision")
-    calendars = models.Calendar.objects.filter(clinic=clinic, active=True).order_by("name", "id").values_list("id", "rules")
-    locations = models.Location.objects.filter(clinic=clinic).order_by("name", "id")
-    return clinic, [visit_type_rules(*row) for row in types], [calendar_rules(*row) for row in calendars], list(locations)
+class Profile(NamedTuple):
+    """All that a clinic's profile is made of: its own columns, and the keys and counters of what can be booked, each by name.
+
+    `locations` is a JSON array as the profile has it.
+    """
+
+    slug: str
+    name: str
+    zone: str
+    widget_origins: tuple[str, ...]
+    visit_types: tuple[tuple[int, int], ...]
+    calendars: tuple[tuple[int, int], ...]
+    locations: str
+
+
+_PROFILE = """
+SELECT k.slug, k.name, k.zone, k.widget_origins,
+       (SELECT array_agg(ARRAY[v.id, v.revision] ORDER BY v.name, v.id) FROM engine_visittype v
+        WHERE v.clinic_id = k.id AND v.active),
+       (SELECT array_agg(ARRAY[c.id, c.rules] ORDER BY c.name, c.id) FROM engine_calendar c WHERE c.clinic_id = k.id AND c.active),
+       (SELECT json_agg(json_build_object(
+          'id', l.uid, 'name', l.name, 'address', l.address, 'city', l.city, 'state', l.state, 'postal_code', l.postal_code,
+          'phone', l.phone, 'zone', l.zone) ORDER BY l.name, l.id) FROM engine_location l WHERE l.clinic_id = k.id)::text
+FROM engine_clinic k WHERE k.slug = %s
+"""
+
+
+def profile(slug: str) -> Profile:
+    """What a clinic's profile is made of now. Raises NotFound."""
+    with replicas.cursor() as cursor:
+        cursor.execute(_PROFILE, [slug])
+        row = cursor.fetchone()
+    if row is None:
+        raise NotFound()
+    slug, name, zone, origins, types, calendars, locations = row
+    keys = [tuple((key, counter) for key, counter in pairs or ()) for pairs in (types, calendars)]
+    return Profile(slug, name, zone, tuple(origins), keys[0], keys[1], locations or "[]")
 
 
 def visit_type_by_uid(uid: UUID | None, *, clinic: int | None = None) -> VisitTypeRules:

@@ -106,7 +106,7 @@ def desk(request: HttpRequest) -> HttpResponse:
 @require_safe
 def booking(request: HttpRequest, clinic: str) -> HttpResponse:
     """The hosted booking page. It brings the clinic's profile with it: one answer less to wait for."""
-    profile, modules = answers.clinic(*queries.profile(clinic)), imported_by(_BOOKING_MODULE)
+    profile, modules = answers.clinic(queries.profile(clinic)), imported_by(_BOOKING_MODULE)
     return _show(request, "booking.html", *_BOOKING, profile=profile, modules=modules)
 
 
@@ -120,13 +120,13 @@ def widget(request: HttpRequest, clinic: str) -> HttpResponse:
         request,
         "widget.html",
         *_BOOKING,
-        profile=answers.clinic(*known),
+        profile=answers.clinic(known),
         modules=imported_by(_BOOKING_MODULE),
         remember=False,  # what a site asks for is not what its visitor has chosen
         accent=accent if _ACCENT.fullmatch(accent) else "",
         scheme=scheme if scheme in _SCHEMES else "auto",
     )
-    ancestors = " ".join(["'self'", *known[0].widget_origins])
+    ancestors = " ".join(["'self'", *known.widget_origins])
     response["Content-Security-Policy"] = _PAGE_POLICY.replace("frame-ancestors 'none'", f"frame-ancestors {ancestors}")
     return response
 
