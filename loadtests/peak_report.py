@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from loadtests.arrivals import PEAK_HOUR, READS
 from loadtests.frame import heading
 from loadtests.target import Json
 
@@ -107,7 +108,7 @@ def findings(result: Json) -> Iterator[str]:
     of, asked = (statements_a_request(result, run, quiet=run is engine) for run in (monolith, engine))
     if of and asked:
         yield f"Statements a request: {asked} against {of}, {asked / of:.1%} of the monolith's."
-    yield _caches(result)
+    yield from _caches(result)
     ramp = result["engine"]
     kept = ramp["twice"]["good_per_s"] / max(0.1, ramp["best_good_per_s"])
     yield f"The engine's knee: {ramp['knee_per_s']:.0f} people/s; at twice that {kept:.0%} of the best goodput (target 90 %)."
@@ -116,12 +117,18 @@ def findings(result: Json) -> Iterator[str]:
     yield f"`./manage.py engine verify` at the end: exit status {result['verify']['status']}."
 
 
-def _caches(result: Json) -> str:
-    asked = statements_a_request(result, result["face_off"]["engine"], quiet=True)
-    without = result.get("uncached_statements_a_request")
-    if not (asked and without):
-        return "Statements without the caches: there is no earlier result to compare with (target: with them at most 5 % of that)."
-    return f"Statements a request: {asked} against {without} before there were caches, {asked / without:.1%} (target 5 %)."
+def _caches(result: Json) -> Iterator[str]:
+    """`uncached` are statements a request of the whole mix ("all") and of each deed, before there were caches."""
+    before = result["uncached"]
+    runs = {"all": result["face_off"]["engine"], **result["costs"]}
+    now = {name: statements_a_request(result, run, quiet=True) or 0.0 for name, run in runs.items()}
+    if not before or not now["all"]:
+        yield "Statements without the caches: there is no earlier result to compare with (target: with them at most 5 % of that)."
+        return
+    reads, reads_before = (sum(PEAK_HOUR[name] * each[name] for name in READS) for each in (now, before))
+    yield f"Statements of the reads: {reads / reads_before:.1%} of those before there were caches (target 5 %)."
+    share = now["all"] / before["all"]
+    yield f"Statements a request, writes included: {now['all']} against {before['all']} before there were caches, {share:.1%}."
 
 
 def _percent(share: float) -> str:
