@@ -76,7 +76,8 @@ def answer(question: Question) -> bytes:
     told = stands.read(known.visit_type, known.calendars) if known else None
     if told and kept and (kept.told, kept.within) == (told, within) and kept.made <= now < kept.until:
         return kept.body
-    offered, seen = _as_told(known, told, now=now) or _as_stored(question, known)
+    from_redis = _as_told(known, told, now=now)
+    offered, seen = from_redis or _as_stored(question, known)
     rules = visit_type_rules(offered.visit_type, offered.revision)
     seen = seen._replace(stands=_bearing(rules, question, seen))
     basis = _basis(offered, seen, queries.around(rules, within))
@@ -84,7 +85,7 @@ def answer(question: Question) -> bytes:
         kept = _made(question, rules, within, seen=seen, basis=basis)
     else:
         kept = replace(kept, body=_body(kept.head, {stand.calendar: stand.version for stand in seen.stands}))
-    _answers.put(question, replace(kept, told=told))
+    _answers.put(question, replace(kept, told=told if from_redis else None))
     return kept.body
 
 
