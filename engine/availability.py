@@ -77,6 +77,8 @@ def answer(question: Question) -> bytes:
     if told and kept and (kept.told, kept.within) == (told, within) and kept.made <= now < kept.until:
         return kept.body
     from_redis = _as_told(known, told, now=now)
+    if known and told and not from_redis:  # of before a restore, or of another revision
+        stands.forget(calendars=known.calendars, visit_types=[known.visit_type])
     offered, seen = from_redis or _as_stored(question, known)
     rules = visit_type_rules(offered.visit_type, offered.revision)
     seen = seen._replace(stands=_bearing(rules, question, seen))
@@ -101,7 +103,7 @@ def _as_stored(question: Question, known: _Offered | None) -> tuple[_Offered, Mo
     """What the database says, and Redis from now on. Raises NotFound."""
     clinic, query = question
     # Who has never asked for this visit type does not know yet of what to ask Redis.
-    mark = stands.mark(known.visit_type, known.calendars) if known else ""
+    marks = stands.mark(known.visit_type, known.calendars) if known else {}
     uid = as_id(query.visit_type)
     rows = read(Statement(_STANDS, (str(uid), clinic))) if uid else []
     if not rows:
@@ -111,8 +113,7 @@ def _as_stored(question: Question, known: _Offered | None) -> tuple[_Offered, Mo
     found = tuple(Stand(*row[4:]) for row in rows if row[4] is not None)
     offered = _Offered(visit_type, revision, tuple(stand.calendar for stand in found))
     _offered.put((clinic, query.visit_type), offered)
-    if mark:
-        stands.fill(mark, visit_type, revision, found, epoch=epoch)
+    stands.fill(marks, visit_type, revision, found, epoch=epoch)
     return offered, Moment(now, epoch, found)
 
 

@@ -32,12 +32,22 @@ _FILLED_WITHIN_MS = 5_000
 _MOST_DAYS = 8
 _LONGEST_BUFFER_S = DAY_S // 2
 
+# Whoever finds a mark shares it: what is told deletes it, so it says the same to both. Answers "" for what is there.
 _MARK = """
-for _, key in ipairs(KEYS) do redis.call('SET', key, ARGV[1], 'PX', ARGV[2]) end
+local marks = {}
+for i, key in ipairs(KEYS) do
+  local found = redis.call('GET', key)
+  if not found then
+    redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
+    found = ARGV[1]
+  end
+  marks[i] = string.sub(found, 1, 1) == '?' and found or ''
+end
+return marks
 """
 _FILL = """
 for i, key in ipairs(KEYS) do
-  if redis.call('GET', key) == ARGV[1] then redis.call('SET', key, ARGV[2 + i], 'PX', ARGV[2]) end
+  if redis.call('GET', key) == ARGV[2 * i] then redis.call('SET', key, ARGV[2 * i + 1], 'PX', ARGV[1]) end
 end
 """
 TELL = """
@@ -93,17 +103,20 @@ class Stands:
             return None
         return tuple(found)
 
-    def mark(self, visit_type: int, calendars: Sequence[int]) -> str:
-        """To be called before the database is asked; the answer is for `fill`."""
+    def mark(self, visit_type: int, calendars: Sequence[int]) -> dict[str, bytes]:
+        """What is missing there, to be called before the database is asked; the answer is for `fill`."""
         keys, mark = _keys(visit_type, calendars), f"?{os.urandom(8).hex()}"
-        self._redis.ask(lambda mine: evaluated(mine, _MARK, keys, mark, _FILLED_WITHIN_MS))
-        return mark
+        marks = self._redis.ask(lambda mine: evaluated(mine, _MARK, keys, mark, _FILLED_WITHIN_MS)) or ()
+        return {key: mark for key, mark in zip(keys, marks, strict=False) if mark}
 
-    def fill(self, mark: str, visit_type: int, revision: int, stands: Sequence[Stand], *, epoch: str) -> None:
-        """What the database said, for those that nobody told of since they were marked."""
-        keys = _keys(visit_type, [stand.calendar for stand in stands])
-        texts = [_text(epoch, revision, 0), *(_text(epoch, stand.version, stand.rules) for stand in stands)]
-        self._redis.ask(lambda mine: evaluated(mine, _FILL, keys, mark, _KEPT_MS, *texts))
+    def fill(self, marks: Mapping[str, bytes], visit_type: int, revision: int, stands: Sequence[Stand], *, epoch: str) -> None:
+        """What the database said, where nobody told of anything since it was marked."""
+        texts = {_key(visit_type, "v"): _text(epoch, revision, 0)}
+        texts |= {_key(stand.calendar): _text(epoch, stand.version, stand.rules) for stand in stands}
+        keys = [key for key in texts if key in marks]
+        arguments = [text for key in keys for text in (marks[key], texts[key])]
+        if keys:
+            self._redis.ask(lambda mine: evaluated(mine, _FILL, keys, _KEPT_MS, *arguments))
 
     def tell(self, versions: Mapping[int, int], days: Collection[int]) -> None:
         """After a commit: these calendars are at these versions, each the next, and nothing but these days has changed."""

@@ -80,8 +80,9 @@ class Processes:
 
     def filled(self) -> Moment:
         """The same from the database, and in Redis from now on."""
-        mark, seen = self.stands.mark(0, self.calendars), moment(self.calendars)
-        self.stands.fill(mark, 0, 1, seen.stands, epoch=seen.epoch)
+        self.stands.forget(calendars=self.calendars, visit_types=[0])
+        marks, seen = self.stands.mark(0, self.calendars), moment(self.calendars)
+        self.stands.fill(marks, 0, 1, seen.stands, epoch=seen.epoch)
         return seen
 
     def kept(self) -> Iterator[tuple[Key, bytes]]:

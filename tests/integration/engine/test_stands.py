@@ -18,7 +18,7 @@ HOUR = 3600
 
 @pytest.fixture
 def processes(practice: Practice) -> Processes:
-    Redis.from_url(REDIS).delete(EPOCH)  # another test's relay, another database
+    Redis.from_url(REDIS).delete(EPOCH, "stand:v0")  # of other tests
     return Processes([practice.doctor.id, practice.nurse.id, practice.room.id], clinic=practice.doctor.clinic_id)
 
 
@@ -63,14 +63,29 @@ def test_days_around_a_visit_include_those_that_its_longest_buffers_reach() -> N
 
 
 def test_what_is_told_while_somebody_asks_the_database_is_not_overwritten(practice: Practice, processes: Processes) -> None:
-    mark, seen = processes.stands.mark(0, processes.calendars), moment(processes.calendars)
+    marks, seen = processes.stands.mark(0, processes.calendars), moment(processes.calendars)
     bookings.hold(offer(practice, practice.doctor, hour=9), seconds=300, actor=DESK)
-    processes.stands.fill(mark, 0, 1, seen.stands, epoch=seen.epoch)
+    processes.stands.fill(marks, 0, 1, seen.stands, epoch=seen.epoch)
 
     assert processes.told() is None
     assert versions(processes) is None
     processes.filled()
     assert versions(processes) == stored(processes)
+
+
+def test_who_ask_at_once_share_a_mark_until_something_is_told(practice: Practice, processes: Processes) -> None:
+    first = processes.stands.mark(0, processes.calendars)
+    assert len(first) == 4
+    assert processes.stands.mark(0, processes.calendars) == first
+
+    bookings.hold(offer(practice, practice.doctor, hour=9), seconds=300, actor=DESK)
+    second = processes.stands.mark(0, processes.calendars)
+    assert [key for key in first if second[key] != first[key]] == [f"stand:c{practice.doctor.id}"]
+
+    seen = moment(processes.calendars)
+    processes.stands.fill(second, 0, 1, seen.stands, epoch=seen.epoch)
+    assert versions(processes) == stored(processes)
+    assert processes.stands.mark(0, processes.calendars) == {}
 
 
 def test_what_is_told_out_of_order_is_asked_for_again(practice: Practice, processes: Processes) -> None:
