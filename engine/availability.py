@@ -82,12 +82,14 @@ def answer(question: Question) -> bytes:
     offered, seen = from_redis or _as_stored(question, known)
     rules = visit_type_rules(offered.visit_type, offered.revision)
     seen = seen._replace(stands=_bearing(rules, question, seen))
-    basis = _basis(offered, seen, queries.around(rules, within))
+    basis, versions = _basis(offered, seen, queries.around(rules, within)), {one.calendar: one.version for one in seen.stands}
     if kept is None or (kept.within, kept.basis) != (within, basis) or not kept.made <= seen.now < kept.until:
-        kept = _made(question, rules, within, seen=seen, basis=basis)
-    else:
-        kept = replace(kept, body=_body(kept.head, {stand.calendar: stand.version for stand in seen.stands}))
-    _answers.put(question, replace(kept, told=told if from_redis else None))
+        head, until, found = _made(question, rules, within, seen=seen)
+        if found != versions:  # somebody wrote meanwhile: true, but not of this basis
+            return _body(head, found)
+        kept = _Answer(within, None, basis, seen.now, until, head, b"")
+    kept = replace(kept, told=told if from_redis else None, body=_body(kept.head, versions))
+    _answers.put(question, kept)
     return kept.body
 
 
@@ -135,7 +137,8 @@ def _basis(offered: _Offered, seen: Moment, around: Interval) -> tuple[Any, ...]
     return offered.revision, seen.epoch, *each
 
 
-def _made(question: Question, rules: VisitTypeRules, within: Interval, *, seen: Moment, basis: tuple[Any, ...]) -> _Answer:
+def _made(question: Question, rules: VisitTypeRules, within: Interval, *, seen: Moment) -> tuple[bytes, int, dict[int, int]]:
+    """(the answer but for its versions, the instant until which it holds, the versions of what it was made of)."""
     query = question.query
     found = queries.slots(
         rules,
@@ -149,8 +152,7 @@ def _made(question: Question, rules: VisitTypeRules, within: Interval, *, seen: 
     )
     following = f"{found.next.start}.{found.next.calendar}" if found.next else None
     head = as_json({"items": answers.slots(found, query.tz), "next": following}).content[:-1]
-    body = _body(head, {day.rules.id: day.version for day in found.days})
-    return _Answer(within, None, basis, seen.now, found.until, head, body)
+    return head, found.until, {day.rules.id: day.version for day in found.days}
 
 
 def _body(head: bytes, versions: Mapping[int, int]) -> bytes:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from operator import add
+from random import Random
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,11 +22,12 @@ from redis import Redis
 from apps.kernel.limits import Limit
 from apps.kernel.shapes import in_zone
 from apps.kernel.tokens import SESSION_COOKIE
-from engine import bookings, clinics, models, openings, visit_types
-from engine.days import Days, moment, redis_key
+from engine import availability, bookings, clinics, models, openings, visit_types
+from engine.days import Days, days, moment, redis_key
 from engine.rows import Actor
 from engine.scheduling.claims import unpacked
 from engine.scheduling.intervals import DAY_S, Interval
+from engine.shapes import SlotsQuery
 from engine.stands import EPOCH
 from engine.statements import Statement, read
 from engine.wsgi import application
@@ -285,3 +287,62 @@ def test_days_that_are_read_while_somebody_writes_lie_under_their_own_version(pr
     assert {version: set(unpacked(value, first)) for version, value in seen.items()} == {
         version: written[version] for version in seen
     }
+
+
+class Diary:
+    """A calendar that one writer writes to, so that what is free tomorrow is known at each version."""
+
+    def __init__(self, practice: Practice, calendar: models.Calendar, every: list[str]) -> None:
+        self.practice, self.calendar, self.every = practice, calendar, every
+        self.free: dict[int, list[str]] = {}
+
+    def write(self) -> None:
+        random = Random(self.calendar.id)
+        try:
+            for _ in range(40):
+                wanted, day = offer(self.practice, self.calendar, hour=random.randrange(24)), random.choice((0, 0, 3 * DAY))
+                later = replace(wanted, start=wanted.start + day, end=wanted.end + day)
+                held = bookings.hold(later, seconds=300, actor=DESK).appointment
+                self.free[held.version] = [start for start in self.every if start != in_zone(later.start, "UTC")]
+                self.free[bookings.release(held.id, actor=DESK).appointment.version] = self.every
+        finally:
+            connection.close()
+
+
+def read_until(done: threading.Event, question: availability.Question, *, forgets: bool) -> set[bytes]:
+    """All answers to a question, from a memory that forgets or not."""
+    found = set()
+    try:
+        while not done.is_set():
+            if forgets:
+                availability.forget()
+                days.memory.clear()
+            found.add(availability.answer(question))
+    finally:
+        connection.close()
+    return found
+
+
+def test_answers_are_of_the_versions_that_they_name_whoever_writes_meanwhile(practice: Practice) -> None:
+    every = starts(warm(practice), practice.doctor)
+    diaries = {str(calendar.uid): Diary(practice, calendar, every) for calendar in (practice.doctor, practice.nurse)}
+    within = {"from": in_zone(tomorrow(), "UTC"), "to": in_zone(tomorrow() + DAY, "UTC")}
+    query = SlotsQuery.model_validate({"visit_type": str(practice.visit.uid), "limit": 500, **within})
+    question, done = availability.Question(practice.slug, query), threading.Event()
+    with ThreadPoolExecutor() as pool:
+        readers = [pool.submit(read_until, done, question, forgets=forgets) for forgets in (True, False, False)]
+        try:
+            for writer in [pool.submit(diary.write) for diary in diaries.values()]:
+                writer.result()
+        finally:
+            done.set()
+        answers = {json.dumps(json.loads(body), sort_keys=True) for reader in readers for body in reader.result()}
+
+    said = [
+        (diaries[calendar].free[version], [item["start"] for item in answer["items"] if item["calendar"] == calendar])
+        for answer in map(json.loads, answers)
+        for calendar, version in answer["as_of"].items()
+        if version in diaries[calendar].free
+    ]
+    assert len(said) > 40
+    assert all(found == expected for expected, found in said)
