@@ -158,7 +158,7 @@ def snapshot(found: snapshots.Snapshot, *, joins: bool) -> dict[str, Any]:
     """`joins`: for who may enter video rooms."""
     room = (found.join_url or None) if joins else None
     return {
-        "epoch": str(found.epoch),
+        "epoch": found.epoch,
         "version": found.version,
         "calendar": str(found.calendar.uid),
         "zone": found.calendar.hours.zone,
