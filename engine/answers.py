@@ -1,6 +1,7 @@
 """How the engine's facts look on the wire: the answers of /api/engine/v1, as `shapes` documents them."""
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from django.http import HttpResponse
@@ -45,8 +46,8 @@ def hold(held: Appointment, offer: Offer) -> dict[str, Any]:
         "id": str(held.id),
         "slot": offer.token(),
         **interval(Interval(held.start, held.end)),
-        "calendar": str(calendar_uid(held.calendar)),
-        "calendars": [str(calendar_uid(calendar)) for calendar in held.calendars],
+        "calendar": _calendar(held.calendar),
+        "calendars": list(map(_calendar, held.calendars)),
         "expires_at": in_zone(held.expires_at or held.created_at, "UTC"),
         "secret": hold_secret(held.id),
         "version": held.version,
@@ -57,9 +58,9 @@ def appointment(a: Appointment) -> dict[str, Any]:
     answer = {
         "id": str(a.id),
         "clinic": clinic_slug(a.clinic),
-        "calendar": str(calendar_uid(a.calendar)),
-        "calendars": [str(calendar_uid(calendar)) for calendar in a.calendars],
-        "visit_type": str(visit_type_uid(a.visit_type)),
+        "calendar": _calendar(a.calendar),
+        "calendars": list(map(_calendar, a.calendars)),
+        "visit_type": _visit_type(a.visit_type),
         "status": a.status.value,
         **interval(Interval(a.start, a.end)),
         "patient": {"id": a.patient_id} if a.patient_id else None,
@@ -76,7 +77,7 @@ def conflict(one: Conflict) -> dict[str, Any]:
     return {
         "code": one.refusal.code,
         "reason": one.reason,
-        "calendar": str(calendar_uid(one.calendar)),
+        "calendar": _calendar(one.calendar),
         **(interval(one.during) if one.during else {}),
         **({"appointment": str(one.appointment)} if one.appointment else {}),
         "overridable": one.overridable,
@@ -112,7 +113,7 @@ def visit_type(rules: VisitTypeRules) -> dict[str, Any]:
         "step_minutes": rules.visit.step // 60,
         "modalities": list(rules.modalities),
         "needs": list(rules.needs),
-        "calendars": [str(calendar_uid(calendar)) for calendar in rules.calendars],
+        "calendars": list(map(_calendar, rules.calendars)),
     }
 
 
@@ -164,7 +165,7 @@ def snapshot(found: snapshots.Snapshot, *, joins: bool) -> dict[str, Any]:
     """`joins`: for who may enter video rooms."""
     room = (found.join_url or None) if joins else None
     return {
-        "epoch": str(found.epoch),
+        "epoch": found.epoch,
         "version": found.version,
         "calendar": str(found.calendar.uid),
         "zone": found.calendar.hours.zone,
@@ -186,7 +187,7 @@ def exception(one: snapshots.KeptException) -> dict[str, Any]:
         **interval(one.during),
         "open": one.open,
         "capacity": one.capacity,
-        "visit_type": str(visit_type_uid(one.visit_type)) if one.visit_type is not None else None,
+        "visit_type": _visit_type(one.visit_type) if one.visit_type is not None else None,
         "note": one.note,
     }
 
@@ -212,7 +213,7 @@ def week(found: snapshots.Week) -> dict[str, Any]:
 def statistics(found: Statistics) -> dict[str, Any]:
     return {
         "days": [{"date": day.isoformat()} | _figures(figures) for day, figures in found.days.items()],
-        "calendars": [{"calendar": str(calendar_uid(key))} | _figures(figures) for key, figures in found.calendars.items()],
+        "calendars": [{"calendar": _calendar(key)} | _figures(figures) for key, figures in found.calendars.items()],
         "total": _figures(found.total),
     }
 
@@ -230,8 +231,18 @@ def _held(a: Appointment) -> dict[str, Any]:
         "id": str(a.id),
         **interval(Interval(a.start, a.end)),
         "status": a.status.value,
-        "visit_type": str(visit_type_uid(a.visit_type)),
-        "calendars": [str(calendar_uid(calendar)) for calendar in a.calendars],
+        "visit_type": _visit_type(a.visit_type),
+        "calendars": list(map(_calendar, a.calendars)),
         "modality": a.modality,
         "expires_at": in_zone(a.expires_at or 0, "UTC"),
     }
+
+
+@lru_cache(maxsize=200_000)
+def _calendar(key: int) -> str:
+    return str(calendar_uid(key))
+
+
+@lru_cache(maxsize=50_000)
+def _visit_type(key: int) -> str:
+    return str(visit_type_uid(key))

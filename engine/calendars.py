@@ -14,7 +14,7 @@ from apps.kernel.ids import as_id
 from apps.kernel.problems import NotFound, ValidationFailed
 from apps.kernel.shapes import ProblemOut
 from apps.kernel.tokens import Claims
-from engine import answers, asked, calendar_shapes, openings, queries, replicas, snapshots
+from engine import answers, asked, calendar_shapes, openings, pictures, queries, replicas, snapshots
 from engine.callers import PERMISSIONS, actor_of, once, own_calendar, own_only, staff
 from engine.rules import CalendarRules
 from engine.scheduling.hours import OpeningException, OpeningHours
@@ -31,7 +31,7 @@ def snapshot(request: HttpRequest, calendar: str, query: Query[calendar_shapes.S
     """A calendar's appointments, holds and open times at one version; the version is the ETag."""
     named = query.version
     with _reading(request, calendar) as claims:
-        look = partial(snapshots.snapshot, as_id(calendar), asked.window(query), clinic=claims.clinic)
+        look = partial(pictures.picture, as_id(calendar), asked.window(query), clinic=claims.clinic, joins=_joins(claims))
         # Whoever names no version wants the present one.
         found = look() if named is None else replicas.read(request, look, enough=lambda found: found.version >= named)
     etag = f'"{found.version}"'
@@ -39,9 +39,9 @@ def snapshot(request: HttpRequest, calendar: str, query: Query[calendar_shapes.S
     if etag in known or known == "*":
         return HttpResponse(status=304, headers={"ETag": etag})
     # Times alone are nobody's data, so polls of `changes` leave no entry; an id of a patient is.
-    if patients := sum(a.patient_id is not None for a in found.appointments):
-        audit.record(request, claims, "calendar.read", object=f"calendar:{found.calendar.uid}", details={"patients": patients})
-    response = as_json(answers.snapshot(found, joins=_joins(claims)))
+    if found.patients:
+        audit.record(request, claims, "calendar.read", object=f"calendar:{found.calendar}", details={"patients": found.patients})
+    response = HttpResponse(found.body, content_type="application/json")
     response["ETag"] = etag
     return response
 
@@ -55,11 +55,12 @@ def clinic_snapshot(request: HttpRequest, clinic: str, query: Query[calendar_sha
             raise NotFound("No such clinic.")
         named = [as_id(calendar) for calendar in query.calendar] if query.calendar else None
         within = asked.window(query, longest_days=_LONGEST_SCREEN_DAYS)
-        epoch, found = snapshots.snapshots(named, within, clinic=clinic)
-    if patients := sum(a.patient_id is not None for one in found for a in one.appointments):
+        found = pictures.pictures(named, within, clinic=clinic, joins=_joins(claims))
+    if patients := sum(one.patients for one in found):
         details = {"patients": patients, "calendars": len(found)}
         audit.record(request, claims, "calendar.read", object=f"clinic:{clinic}", details=details)
-    return as_json({"epoch": str(epoch), "calendars": [answers.snapshot(one, joins=_joins(claims)) for one in found]})
+    body = b'{"epoch":"%b","calendars":[%b]}' % (found[0].epoch.encode(), b",".join(one.body for one in found))
+    return HttpResponse(body, content_type="application/json")
 
 
 @router.get("/clinics/{clinic}/statistics", response={200: calendar_shapes.StatisticsOut, PROBLEMS: ProblemOut})

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from apps.kernel.ids import new_id
+from apps.kernel.shapes import in_zone
 from engine.locks import Statement
 from engine.scheduling.lifecycle import STAGES, TAKES_TIME, Appointment, Event
 
@@ -78,4 +79,4 @@ def public_frame(frame: Mapping[str, Any]) -> dict[str, Any]:
 
 def rfc3339(instant: int) -> str:
     """An instant in seconds as text, in UTC."""
-    return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return in_zone(instant, "UTC")

@@ -189,7 +189,7 @@ def read_appointment(transaction: Transaction, appointment_id: UUID, *, actor: A
 def from_row(columns: Sequence[Any]) -> Appointment:
     """An appointment from the columns of `COLUMNS`."""
     id_, clinic, visit_type, calendar, calendars, status, *rest = columns
-    rest[-1] = json.loads(rest[-1])
+    rest[-1] = json.loads(rest[-1]) if rest[-1] != "{}" else {}
     return Appointment(id_, clinic, visit_type, calendar, tuple(calendars), Status(status), *rest)
 
 

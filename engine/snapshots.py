@@ -5,9 +5,9 @@ Each answer comes from one statement, so what it says of rows and versions is on
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import connection
@@ -19,6 +19,7 @@ from engine.rules import CalendarRules, calendar_rules, windows_around
 from engine.scheduling.hours import OpeningHours
 from engine.scheduling.intervals import DAY_S, Interval, clip, merge
 from engine.scheduling.lifecycle import TAKES_TIME, Appointment
+from engine.statements import Statement, read
 
 _CHANGES_LIMIT = 500
 
@@ -37,10 +38,14 @@ class KeptException:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A calendar's state at one version. `appointments` include holds; `open` is clipped to the asked range."""
+    """A calendar's state at one version. `appointments` include holds; `open` is clipped to the asked range.
 
+    `stand` names calendar, epoch and version in one: within the same range, what has the same stand is the same.
+    """
+
+    stand: str
     calendar: CalendarRules
-    epoch: UUID
+    epoch: str
     version: int
     appointments: list[Appointment]
     open: list[Interval]
@@ -48,79 +53,93 @@ class Snapshot:
     join_url: str
 
 
+Seen = TypeVar("Seen")
+
 _EXCEPTION = """jsonb_build_array(e.uid, extract(epoch FROM e.starts)::bigint, extract(epoch FROM e.ends)::bigint, e.open,
                                   e.capacity, e.visit_type_id, e.note)"""
 _NAMED = {"id": "a.id AS appointment", "extract(epoch FROM starts)::bigint": "extract(epoch FROM a.starts)::bigint AS starts"}
 _SHOWN = ", ".join(_NAMED.get(column, f"a.{column}" if "(" not in column else column) for column in COLUMNS)
 # What belongs to a calendar is read once for it, not once for each of its visits; and calendar by calendar (OFFSET 0), or else the
-# planner, which counts a look into every partition, would rather read everybody's days.
+# planner, which counts a look into every partition, would rather read everybody's days. Of a calendar whose stand is known nothing
+# else is read.
 _SNAPSHOT = f"""
-WITH shown AS MATERIALIZED (
-  SELECT s.epoch, c.id, c.version, c.rules, c.join_url,
-         (SELECT jsonb_agg({_EXCEPTION} ORDER BY e.starts, e.id) FROM engine_openingexception e
-          WHERE e.calendar_id = c.id AND e.ends > to_timestamp(%(start)s) AND e.starts < to_timestamp(%(end)s))::text AS exceptions
-  FROM engine_calendar c CROSS JOIN engine_stream s JOIN engine_clinic k ON k.id = c.clinic_id AND k.slug = %(clinic)s
-  WHERE CASE WHEN %(named)s THEN c.uid = ANY(%(uids)s::uuid[]) ELSE c.active END
+WITH asked AS MATERIALIZED (
+  SELECT %s::text AS clinic, %s::text[]::uuid[] AS uids, %s::text[] AS known, to_timestamp(%s) AS since, to_timestamp(%s) AS until
+), shown AS MATERIALIZED (
+  SELECT c.id, c.rules, now.stand, now.stand = ANY(asked.known) AS is_known, s.epoch::text, c.version, c.join_url,
+         CASE WHEN now.stand <> ALL(asked.known) THEN
+           (SELECT jsonb_agg({_EXCEPTION} ORDER BY e.starts, e.id) FROM engine_openingexception e
+            WHERE e.calendar_id = c.id AND e.ends > asked.since AND e.starts < asked.until)::text
+         END AS exceptions
+  FROM asked JOIN engine_clinic k ON k.slug = asked.clinic JOIN engine_calendar c ON c.clinic_id = k.id CROSS JOIN engine_stream s
+       CROSS JOIN LATERAL (SELECT concat_ws(' ', c.uid, s.epoch, c.version) AS stand) AS now
+  WHERE CASE WHEN asked.uids IS NULL THEN c.active ELSE c.uid = ANY(asked.uids) END
 )
 SELECT shown.*, {_SHOWN}
-FROM shown LEFT JOIN LATERAL (
+FROM asked CROSS JOIN shown LEFT JOIN LATERAL (
   SELECT a.* FROM engine_allocation l JOIN engine_appointment a ON a.id = l.appointment_id
-  WHERE l.calendar_id = shown.id AND l.during && tstzrange(to_timestamp(%(start)s), to_timestamp(%(end)s)) OFFSET 0
+  WHERE NOT shown.is_known AND l.calendar_id = shown.id AND l.during && tstzrange(asked.since, asked.until)
+        AND a.ends > asked.since AND a.starts < asked.until OFFSET 0
 ) AS a ON true
 """
 # Time that is history has no allocations any more; a visit is shorter than a day.
 _HISTORY = f"""
 UNION
 SELECT shown.*, {_SHOWN}
-FROM shown JOIN engine_appointment a
+FROM asked CROSS JOIN shown JOIN engine_appointment a
      ON a.calendar_id = ANY(ARRAY(SELECT c.id FROM engine_calendar c JOIN engine_clinic k ON k.id = c.clinic_id
-                                  WHERE k.slug = %(clinic)s))
-     AND a.starts > to_timestamp(%(start)s) - interval '1 day' AND a.starts < to_timestamp(%(end)s)
+                                  WHERE k.slug = (SELECT clinic FROM asked)))
+     AND a.starts > asked.since - interval '1 day' AND a.starts < asked.until AND a.ends > asked.since
      AND a.calendars @> ARRAY[shown.id] AND a.status IN ({", ".join(f"'{status.value}'" for status in sorted(TAKES_TIME))})
+WHERE NOT shown.is_known
 """
 _IN_ORDER = " ORDER BY id, starts, appointment"
 
 
 def snapshot(uid: UUID | None, within: Interval, *, clinic: str) -> Snapshot:
     """What a calendar of this clinic looks like now, between two instants. Raises NotFound."""
-    return snapshots([uid], within, clinic=clinic)[1][0]
+    return snapshots([uid], within, clinic=clinic, known={}, see=lambda one: one)[0]
 
 
-def snapshots(uids: Sequence[UUID | None] | None, within: Interval, *, clinic: str) -> tuple[UUID, list[Snapshot]]:
-    """(epoch, the same for several calendars at one moment), in the order given; without `uids` all that are active, by name.
+def snapshots(
+    uids: Sequence[UUID | None] | None,
+    within: Interval,
+    *,
+    clinic: str,
+    known: Mapping[str, Seen],
+    see: Callable[[Snapshot], Seen],
+) -> list[Seen]:
+    """What `see` makes of several calendars at one moment, in the order given; without `uids` of all that are active, by name.
 
-    Raises NotFound, also for a clinic that has none.
+    Of a calendar that stands as one in `known` (stand → what was made of it, within this range) that is the answer. Raises
+    NotFound, also for a clinic that has none.
     """
     if uids is not None and None in uids:
         raise NotFound("No such calendar.")
-    asked: dict[str, Any] = {"start": within.start, "end": within.end, "clinic": clinic, "named": uids is not None}
-    with replicas.cursor() as cursor:
-        # A day too early costs a second look, nothing else.
-        is_history = within.start < time.time() - SETTLED_S + DAY_S
-        statement = _SNAPSHOT + (_HISTORY if is_history else "") + _IN_ORDER
-        cursor.execute(statement, asked | {"uids": [str(uid) for uid in uids or ()]})
-        rows = cursor.fetchall()
+    named = None if uids is None else list(map(str, uids))
+    # A day too early costs a second look, nothing else.
+    is_history = within.start < time.time() - SETTLED_S + DAY_S
+    statement = _SNAPSHOT + (_HISTORY if is_history else "") + _IN_ORDER
     of: dict[int, list[tuple[Any, ...]]] = {}
-    for row in rows:
-        of.setdefault(row[1], []).append(row)
-    found = {one.calendar.uid: one for one in (_snapshot(rows, within) for rows in of.values())}
+    for row in read(Statement(statement, (clinic, named, list(known), *within)), using=replicas.alias()):
+        of.setdefault(row[0], []).append(row)
+    rules = {key: calendar_rules(key, rows[0][1]) for key, rows in of.items()}
+    found = {one.uid: of[one.id] for one in sorted(rules.values(), key=lambda one: (one.name, one.id))}
     if not found or not all(uid in found for uid in uids or ()):
         raise NotFound("No such calendar.")
-    shown = sorted(found.values(), key=lambda one: (one.calendar.name, one.calendar.id))
-    if uids is not None:
-        shown = [found[uid] for uid in dict.fromkeys(uids) if uid is not None]
-    return rows[0][0], shown
+    shown = [found[uid] for uid in (found if uids is None else dict.fromkeys(uids)) if uid is not None]
+    return [known[rows[0][2]] if rows[0][3] else see(_snapshot(rows, within)) for rows in shown]
 
 
 def _snapshot(rows: list[tuple[Any, ...]], within: Interval) -> Snapshot:
-    epoch, calendar, version, counter, join_url, exceptions = rows[0][:6]
+    calendar, counter, stand, _, epoch, version, join_url, exceptions = rows[0][:8]
     rules = calendar_rules(calendar, counter)
-    appointments = [from_row(row[6:]) for row in rows if row[6] is not None]
     return Snapshot(
+        stand=stand,
         calendar=rules,
         epoch=epoch,
         version=version,
-        appointments=[a for a in appointments if a.start < within.end and within.start < a.end],
+        appointments=[from_row(row[8:]) for row in rows if row[8] is not None],
         open=open_intervals(rules, within),
         exceptions=_exceptions(exceptions),
         join_url=join_url,

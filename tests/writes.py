@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import connection
 from redis import Redis
 
-from engine import availability, bookings, envelopes, models, openings
+from engine import availability, bookings, envelopes, models, openings, pictures
 from engine.days import days
 from engine.locks import gate, gate_keys
 from engine.offers import Offer
@@ -66,8 +66,9 @@ def make_overdue(hold: UUID) -> None:
 
 
 def forget_days() -> None:
-    """Empties the caches of availability: after a change of rows that no write of ours would make."""
+    """Empties the caches of availability and of snapshots: after a change of rows that no write of ours would make."""
     availability.forget()
+    pictures.forget()
     days.memory.clear()
     redis = Redis.from_url(os.environ["REDIS_URL"])
     for pattern in ("day:*", "stand:*"):

@@ -4,7 +4,8 @@ A request with an unknown field, a wrong type or a time without an offset is ref
 """
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -123,5 +124,11 @@ class ProblemOut(BaseModel):
 def in_zone(instant: int, zone: str) -> str:
     """An instant as text with the offset of a zone; "UTC" gives a Z."""
     if zone == "UTC":
-        return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        day, second = divmod(instant, 24 * 3600)
+        return f"{_day(day)}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}Z"
     return datetime.fromtimestamp(instant, ZoneInfo(zone)).isoformat()
+
+
+@lru_cache(maxsize=10_000)
+def _day(number: int) -> str:
+    return (date(1970, 1, 1) + timedelta(days=number)).isoformat()

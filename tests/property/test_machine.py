@@ -5,6 +5,7 @@ by looking at every hour. What the engine answers, and what its tables and its s
 Time passes when a step says so: it moves the end of a hold into the past.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import time
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from apps.kernel.problems import Problem
-from engine import bookings, models, openings, queries, snapshots, tasks
+from engine import answers, bookings, models, openings, pictures, queries, snapshots, tasks
 from engine.errors import HoldExpired, IllegalTransition, OutsideOpeningHours, SlotTaken
 from engine.locks import gate
 from engine.offers import Offer
@@ -478,7 +479,10 @@ class BookingMachine(RuleBasedStateMachine):
     @invariant()
     def the_snapshots_are_the_model(self) -> None:
         for name, calendar in self.calendars.items():
-            seen = snapshots.snapshot(calendar.uid, Interval(self.midnight, self.midnight + DAY), clinic=self.practice.slug)
+            day = Interval(self.midnight, self.midnight + DAY)
+            seen = snapshots.snapshot(calendar.uid, day, clinic=self.practice.slug)
+            drawn = pictures.picture(calendar.uid, day, clinic=self.practice.slug, joins=True)
+            assert json.loads(drawn.body) == answers.snapshot(seen, joins=True)
             assert seen.version == self.model.versions[name]
             assert {
                 a.id: (

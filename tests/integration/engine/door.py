@@ -1,8 +1,11 @@
-"""Asking at the engine's door, and what a refusal looks like."""
+"""Asking at the engine's door, what a refusal looks like, and what the database is asked meanwhile."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import psycopg2.extensions
 from django.db import connection
 from django.test import Client
 
@@ -58,3 +61,21 @@ def refused(answer: Any, status: int, code: str, param: str | None = None) -> di
     if param is not None:
         assert problem.get("param") == param, problem
     return problem
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """What this thread's connection to the database is sent."""
+    sent: list[str] = []
+
+    class Counting(psycopg2.extensions.cursor):
+        def execute(self, query: Any, parameters: Any = None) -> None:
+            sent.append(f"{query} {parameters}")
+            super().execute(query, parameters)
+
+    connection.ensure_connection()
+    usual, connection.connection.cursor_factory = connection.connection.cursor_factory, Counting
+    try:
+        yield sent
+    finally:
+        connection.connection.cursor_factory = usual

@@ -3,9 +3,8 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -14,7 +13,6 @@ from random import Random
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg2.extensions
 import pytest
 from django.db import connection
 from redis import Redis
@@ -32,7 +30,7 @@ from engine.stands import EPOCH
 from engine.statements import Statement, read
 from engine.wsgi import application
 from tests.day_caches import REDIS, Rows, rows
-from tests.integration.engine.door import BASE
+from tests.integration.engine.door import BASE, statements
 from tests.practice import DAY, Practice, tomorrow
 from tests.writes import DESK, NOON, ZOE, offer
 
@@ -67,24 +65,6 @@ def starts(answer: Answer, calendar: models.Calendar) -> list[str]:
 
 def at(hour: int) -> str:
     return in_zone(tomorrow() + hour * HOUR, "UTC")
-
-
-@contextmanager
-def statements() -> Iterator[list[str]]:
-    """What this thread's connection to the database is sent."""
-    sent: list[str] = []
-
-    class Counting(psycopg2.extensions.cursor):
-        def execute(self, query: Any, parameters: Any = None) -> None:
-            sent.append(f"{query} {parameters}")
-            super().execute(query, parameters)
-
-    connection.ensure_connection()
-    usual, connection.connection.cursor_factory = connection.connection.cursor_factory, Counting
-    try:
-        yield sent
-    finally:
-        connection.connection.cursor_factory = usual
 
 
 def at_another_time(monkeypatch: pytest.MonkeyPatch, clock: Callable[[float], float]) -> None:

@@ -5,16 +5,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from apps.kernel.models import AuditEntry
 from apps.kernel.shapes import in_zone
-from engine import bookings, models, openings, snapshots
-from engine.scheduling.intervals import Interval
+from engine import bookings, models, openings
 from tests.integration.engine.door import BASE, everything, post, refused
-from tests.practice import DAY, Practice, make_practice, tomorrow
+from tests.practice import Practice, make_practice, tomorrow
 from tests.writes import DESK, HOUR, ZOE, offer
 
 ROOM_URL = "https://video.example/dr-doctor"
@@ -56,17 +53,6 @@ def test_a_clinic_s_calendars_are_seen_as_each_is_alone(desk: Client, practice: 
     for one in answer["calendars"]:
         assert one == seen(desk, f"/calendars/{one['calendar']}/snapshot", **window)
         assert one["epoch"] == answer["epoch"]
-
-
-def test_a_clinic_is_read_in_one_statement(practice: Practice) -> None:
-    booked(practice)
-    day = Interval(tomorrow(), tomorrow() + DAY)
-    snapshots.snapshots(None, day, clinic="harbor")  # what calendars are open is kept in the process
-
-    with CaptureQueriesContext(connection) as asked:
-        snapshots.snapshots(None, day, clinic="harbor")
-
-    assert len(asked) == 1
 
 
 def test_calendars_that_are_named_come_in_their_order_and_others_do_not(desk: Client, practice: Practice) -> None:

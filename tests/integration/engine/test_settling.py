@@ -8,7 +8,7 @@ from django.db import connection
 from django.test import Client
 
 from apps.kernel.shapes import in_zone
-from engine import bookings, models, tasks
+from engine import bookings, models, pictures, tasks
 from engine.rows import SETTLED_S
 from engine.verification import verify
 from tests.integration.engine.door import BASE, post, refused
@@ -58,6 +58,7 @@ def test_history_loses_its_allocations_and_is_shown_as_before(desk: Client, prac
 
     settle_all()
     settle_all()
+    pictures.forget()
 
     assert allocated() == {new}
     assert [shown(desk, calendar) for calendar in (practice.doctor, practice.room, practice.nurse)] == before
