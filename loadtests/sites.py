@@ -192,14 +192,16 @@ class Engine:
         return [item["slot"] for item in answer["items"]]
 
     async def take(self, ask: Ask, place: Place, slot: str) -> tuple[bool, list[str]]:
-        token = self._tokens[place.slug]
-        status, body = await ask("POST", f"{API}/holds", json.dumps({"slot": slot}).encode(), token=token)
+        status, body = await self.hold(ask, place, slot)
         answer = _read((status, body), 201, 409)
         if status == 409:
             return False, [other["slot"] for other in answer.get("alternatives") or ()]
         patient = json.dumps({"patient": PATIENT}).encode()
-        _read(await ask("POST", f"{API}/holds/{answer['id']}/confirm", patient, token=token), 201)
+        _read(await ask("POST", f"{API}/holds/{answer['id']}/confirm", patient, token=self._tokens[place.slug]), 201)
         return True, []
+
+    async def hold(self, ask: Ask, place: Place, slot: str) -> tuple[int, bytes]:
+        return await ask("POST", f"{API}/holds", json.dumps({"slot": slot}).encode(), token=self._tokens[place.slug])
 
     def booked(self, place: Place) -> str:
         return _taken_from(self._appointments, place)

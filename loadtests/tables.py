@@ -16,17 +16,15 @@ import tempfile
 import time
 from argparse import ArgumentParser
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import django
-import psycopg2
 
 from apps.local import servers
 
@@ -51,8 +49,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="healthflow-load-") as folder, servers.running(Path(folder)) as variables:
             os.environ.update({**variables, "DJANGO_SETTINGS_MODULE": "engine.settings"})
             django.setup()
-            _may_load_unchecked(variables)
-            print(json.dumps(measure(options.size, rounds=options.rounds, times=options.times)))
+            print(json.dumps(measure(options.size, variables, rounds=options.rounds, times=options.times)))
         return
     # Sizes that are measured one by one make one page.
     kept = RESULTS.with_suffix(".json")
@@ -67,36 +64,24 @@ def main() -> None:
         RESULTS.write_text(page(in_order, repeated=f"{options.rounds} times {options.times}"))
 
 
-def _may_load_unchecked(variables: dict[str, str]) -> None:
-    """Lets the engine's role load rows without checking each reference: what years.py makes refers to what it made."""
-    password = Path(variables["HEALTHFLOW_DATA"], "secrets", "postgres-postgres").read_text()
-    at = urlsplit(variables["DATABASE_URL_ENGINE"])
-    with psycopg2.connect(f"postgresql://postgres:{password}@{at.hostname}:{at.port}/engine") as server, server.cursor() as cursor:
-        cursor.execute("GRANT SET ON PARAMETER session_replication_role TO engine")
-
-
-def measure(size: int, *, rounds: int, times: int) -> dict[str, Any]:
+def measure(size: int, variables: Mapping[str, str], *, rounds: int, times: int) -> dict[str, Any]:
     from django.core.management import call_command
-    from django.db import connection
 
     from engine import tasks
     from engine.verification import verify
-    from loadtests.years import Years, fill
+    from loadtests.years import Years, fill, unchecked
 
     call_command("migrate", verbosity=0)
     clinics = size // OF_A_PRACTITIONER // PRACTITIONERS
     began = time.monotonic()
-    with connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica; ALTER TABLE engine_allocation DROP CONSTRAINT allocation_overlap")
-    fill(Years(clinics, PRACTITIONERS, busy=OF_A_PRACTITIONER, usual=OF_A_PRACTITIONER, a_day=A_DAY, ahead=AHEAD))
-    guard = "ADD CONSTRAINT allocation_overlap EXCLUDE USING gist (calendar_id WITH =, unit WITH =, during WITH &&)"
-    _do(f"ALTER TABLE engine_allocation {guard}", "VACUUM ANALYZE engine_allocation")
+    with unchecked(variables):
+        fill(Years(clinics, PRACTITIONERS, busy=OF_A_PRACTITIONER, usual=OF_A_PRACTITIONER, a_day=A_DAY, ahead=AHEAD))
     filled = time.monotonic() - began
     before = sizes(size)
     _do(
         "CREATE TABLE whole (LIKE engine_allocation INCLUDING ALL)",
         "INSERT INTO whole SELECT * FROM engine_allocation",
-        f"ALTER TABLE whole {guard.replace('allocation_overlap', 'whole_overlap')}",
+        "ALTER TABLE whole ADD CONSTRAINT whole_overlap EXCLUDE USING gist (calendar_id WITH =, unit WITH =, during WITH &&)",
         *(f"ALTER TABLE whole ADD FOREIGN KEY ({name}_id) REFERENCES engine_{name}" for name in ("appointment", "calendar")),
         "VACUUM ANALYZE whole",
     )

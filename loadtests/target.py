@@ -79,10 +79,13 @@ def running(data: Path) -> Target:
 
 
 @contextmanager
-def started(*, limits: bool = False) -> Iterator[Target]:
-    """A stack of our own, without demo and unless asked for without limits, while the block runs; nothing of it is left behind."""
+def started(data: Path | None = None, *, limits: bool = False) -> Iterator[Target]:
+    """A stack of our own, without demo and unless asked for without limits, while the block runs.
+
+    Nothing of it is left behind but its data, when it is told where.
+    """
     with tempfile.TemporaryDirectory(prefix="healthflow-load-") as folder:
-        data = Path(folder) / "data"
+        data = data or Path(folder) / "data"
         command = ["up", "--detach", "--no-demo", "--data", str(data), "--port", str(free_ports(1)[0])]
         command += [] if limits else ["--no-limits"]
         try:

@@ -248,11 +248,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-def serve(ledger: Ledger, port: int = 0) -> ThreadingHTTPServer:
-    """Serves `ledger` from a thread; `server_address` says where."""
-    server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"ledger": ledger}))
-    threading.Thread(target=server.serve_forever, name="stripe", daemon=True).start()
-    return server
+def handler(ledger: Ledger) -> type[BaseHTTPRequestHandler]:
+    """What an HTTP server does with a request to `ledger`."""
+    return type("Handler", (_Handler,), {"ledger": ledger})
 
 
 def main() -> None:
@@ -262,8 +260,8 @@ def main() -> None:
     parser.add_argument("--secret", default="whsec_test", help="what they are signed with")
     parser.add_argument("--key", default="sk_test_local", help="the only API key that is good")
     given = parser.parse_args()
-    serve(Ledger(webhook=given.webhook, secret=given.secret, key=given.key), given.port)
-    threading.Event().wait()
+    ledger = Ledger(webhook=given.webhook, secret=given.secret, key=given.key)
+    ThreadingHTTPServer(("127.0.0.1", given.port), handler(ledger)).serve_forever()
 
 
 if __name__ == "__main__":

@@ -4,8 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 
 import httpx
 import psycopg2
@@ -15,6 +14,7 @@ from playwright.sync_api import FrameLocator, Page, expect
 from tests.browser.look import look, violations
 from tests.browser.screens import choose_any_time, fill_details
 from tests.browser.stack import Clinic, NewPage, Stack
+from tests.serving import serving
 
 # What the host page hears: every message and every event of ours.
 SITE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -46,11 +46,8 @@ def site(stack: Stack) -> Iterator[int]:
         def log_message(self, *_: object) -> None:
             """Nobody wants to know."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
-    Thread(target=server.serve_forever).start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
+    with serving(Site) as url:
+        yield int(url.rpartition(":")[2])
 
 
 @contextmanager

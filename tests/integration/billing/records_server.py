@@ -2,9 +2,8 @@
 
 import json
 import os
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,11 +20,10 @@ class Records:
     down: bool = False
     asked: list[str] = field(default_factory=list)
     refused: int = 0
-    address: str = ""
 
 
-def serve(records: Records) -> ThreadingHTTPServer:
-    """Serves from a thread; `records.address` says where."""
+def handler(records: Records) -> type[BaseHTTPRequestHandler]:
+    """What an HTTP server does with a request to `records`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -49,10 +47,7 @@ def serve(records: Records) -> ThreadingHTTPServer:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
             """Quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, name="records", daemon=True).start()
-    records.address = f"http://127.0.0.1:{server.server_address[1]}"
-    return server
+    return Handler
 
 
 def _is_billing(header: str) -> bool:

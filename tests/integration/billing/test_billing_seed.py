@@ -1,9 +1,8 @@
 """The demo's prices: made once, from what the engine says it offers."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from uuid import uuid4
 
 import pytest
@@ -12,6 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from apps.billing.models import Charge, Policy, Price, Profile
+from tests.serving import serving
 
 pytestmark = pytest.mark.django_db
 
@@ -38,13 +38,10 @@ class Engine(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def engine() -> Iterator[None]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Engine)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    told = {"engine_url": f"http://127.0.0.1:{server.server_address[1]}", "demo_clinic": "demo"}
-    with override_settings(ENV=settings.ENV.model_copy(update=told)):
-        yield
-    server.shutdown()
-    server.server_close()
+    with serving(Engine) as url:
+        told = {"engine_url": url, "demo_clinic": "demo"}
+        with override_settings(ENV=settings.ENV.model_copy(update=told)):
+            yield
 
 
 def test_the_demo_is_priced_once(engine: None) -> None:

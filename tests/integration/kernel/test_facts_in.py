@@ -1,11 +1,10 @@
 """Facts of other services are handled once each, whatever order, state or clock they come with."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from io import StringIO
 from typing import Any
 from uuid import UUID
@@ -17,6 +16,7 @@ from pytest_django.fixtures import Settings
 from apps.kernel import inbox
 from apps.kernel.models import Cursor, InboxEvent, ParkedEvent
 from tests.integration.kernel.facts import Taker, fact, ids, taker
+from tests.serving import serving
 
 __all__ = ["taker"]
 
@@ -195,14 +195,9 @@ def producer(settings: Settings) -> Iterator[list[tuple[int, dict[str, Any]]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Feed)
-    settings.ENV = settings.ENV.model_copy(update={"records_url": f"http://127.0.0.1:{server.server_port}"})
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield answers
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Feed) as url:
+        settings.ENV = settings.ENV.model_copy(update={"records_url": url})
+        yield answers
 
 
 def test_a_producer_that_was_restored_is_read_from_its_beginning_and_nothing_is_done_twice(
