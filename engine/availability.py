@@ -82,7 +82,7 @@ def answer(question: Question) -> bytes:
     offered, seen = from_redis or _as_stored(question, known)
     rules = visit_type_rules(offered.visit_type, offered.revision)
     seen = seen._replace(stands=_bearing(rules, question, seen))
-    basis, versions = _basis(offered, seen, queries.around(rules, within)), {one.calendar: one.version for one in seen.stands}
+    basis, versions = _basis(offered, seen, queries.reached(rules, within)), {one.calendar: one.version for one in seen.stands}
     if kept is None or (kept.within, kept.basis) != (within, basis) or not kept.made <= seen.now < kept.until:
         head, until, found = _made(question, rules, within, seen=seen)
         if found != versions:  # somebody wrote meanwhile: true, but not of this basis

@@ -287,7 +287,7 @@ class Lane(models.Model):
     head = models.IntegerField()
 
     class Meta:
-        indexes = [models.Index(fields=["specialty"], name="lane_specialty")]
+        indexes = [models.Index(fields=["specialty", "head"], name="lane_specialty_head")]
 
 
 class NextFree(models.Model):

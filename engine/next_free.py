@@ -11,16 +11,15 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from engine.earliest import AFFECTED, SEARCHED_S, earliest
-from engine.rules import visit_type_rules
+from engine.earliest import AFFECTED, SEARCHED_S, Asked, earliest
+from engine.rules import know, visit_type_rules
 from engine.scheduling.intervals import DAY_S, Interval
 
-_CALENDARS, _EVENTS, _ENDED, _MOVED = 50, 100, 100, 5_000
+_CALENDARS, _EVENTS, _ENDED, _MOVED = 200, 100, 200, 5_000
 """How much one transaction does at most: calendars of the first pass, events, rows looked at anew, rows moved along."""
 _LONGEST_RUN = 48
 _MINUTE = 60
@@ -47,7 +46,6 @@ class _Offered(NamedTuple):
 
     pair: Pair
     revision: int
-    uid: UUID
     notice: int
     lane: Lane
 
@@ -76,7 +74,7 @@ WHERE (txid, calendar_id, version) > (%s::text::xid8, %s, %s) AND txid < pg_snap
 ORDER BY txid, calendar_id, version LIMIT %s
 """
 _OFFERED = """
-SELECT c.id, v.id, v.revision, c.uid, v.notice, lower(c.specialty), c.states, c.languages, v.modalities
+SELECT c.id, v.id, v.revision, v.notice, lower(c.specialty), c.states, c.languages, v.modalities
 FROM unnest(%s::integer[], %s::integer[]) AS pair (calendar_id, visit_type_id)
 JOIN engine_visittype v ON v.id = pair.visit_type_id AND v.active
 JOIN engine_calendar c ON c.id = pair.calendar_id AND c.active AND c.kind = v.needs[1]
@@ -209,7 +207,7 @@ def _refresh(cursor: CursorWrapper, pairs: Sequence[Pair], *, now: int) -> None:
     if not pairs:
         return
     cursor.execute(_OFFERED, [[pair.calendar for pair in pairs], [pair.visit_type for pair in pairs]])
-    rows = [_row(_offered(row), now=now) for row in cursor.fetchall()]
+    rows = _rows([_offered(row) for row in cursor.fetchall()], now=now)
     if not rows:
         return
     heads: dict[Lane, int] = {}
@@ -230,23 +228,34 @@ def _set_heads(cursor: CursorWrapper, lanes: set[int]) -> None:
 
 
 def _offered(row: Sequence[Any]) -> _Offered:
-    calendar, visit_type, revision, uid, notice, specialty, *sets = row
+    calendar, visit_type, revision, notice, specialty, *sets = row
     states, languages, modalities = (tuple(sorted(values)) for values in sets)
-    return _Offered(Pair(calendar, visit_type), revision, uid, notice, Lane(specialty, states, languages, modalities))
+    return _Offered(Pair(calendar, visit_type), revision, notice, Lane(specialty, states, languages, modalities))
 
 
-def _row(offered: _Offered, *, now: int) -> _Row:
-    rules = visit_type_rules(offered.pair.visit_type, offered.revision)
-    # It looks further than anybody may book yet, and again after half of that: so in between the row says enough.
-    within = Interval(now, now + min(SEARCHED_S, rules.visit.horizon) + _AHEAD_S)
-    further = replace(rules, visit=replace(rules.visit, horizon=rules.visit.horizon + _AHEAD_S))
-    starts = [o.start for o in earliest(further, offered.pair.calendar, offered.uid, within, limit=_LONGEST_RUN).offers]
+def _rows(offered: list[_Offered], *, now: int) -> list[_Row]:
+    """What is to be written of these, all looked at together."""
+    know({}, {one.pair.visit_type: one.revision for one in offered})
+    asked = []
+    for one in offered:
+        rules = visit_type_rules(one.pair.visit_type, one.revision)
+        # It looks further than anybody may book yet, and again after half of that: so in between the row says enough.
+        further = replace(rules, visit=replace(rules.visit, horizon=rules.visit.horizon + _AHEAD_S))
+        asked.append(Asked(further, one.pair.calendar, Interval(now, now + min(SEARCHED_S, rules.visit.horizon) + _AHEAD_S)))
+    return [
+        _row(one, look, [offer.start for offer in found.offers], now=now)
+        for one, look, found in zip(offered, asked, earliest(asked, now=now, limit=_LONGEST_RUN), strict=True)
+    ]
+
+
+def _row(offered: _Offered, look: Asked, starts: list[int], *, now: int) -> _Row:
+    visit = look.visit_type.visit
     if not starts:
-        first = max(within.end, now + rules.visit.notice) // _MINUTE
+        first = max(look.within.end, now + visit.notice) // _MINUTE
         return _Row(offered, first, (now + _AHEAD_S // 2) // _MINUTE)
     last = starts[0]
     for start in starts[1:]:
-        if start != last + rules.visit.step:
+        if start != last + visit.step:
             break
         last = start
     return _Row(offered, starts[0] // _MINUTE, last // _MINUTE)

@@ -152,27 +152,42 @@ def slots(
 
     `seen` is where its calendars stand, if the caller has just asked.
     """
-    if modality and modality not in visit_type.modalities:
-        return Found([], [], None)
     seen = moment(visit_type.calendars) if seen is None else seen
-    known = _days(visit_type, within, seen=seen)
+    known = [as_day(one, now=seen.now) for one in days.known(seen, reached(visit_type, within), clinic=visit_type.clinic)]
+    offers: list[Offer] = []
+    following: Place | None = None
+    for offer in free(known, visit_type, within, now=seen.now, calendar=calendar, state=state, modality=modality):
+        if after is not None and (offer.start, offer.calendar) <= after:
+            continue
+        if len(offers) == limit:
+            following = Place(offers[-1].start, offers[-1].calendar)
+            break
+        offers.append(offer)
+    return Found(offers, known, following, _until(visit_type, within, now=seen.now, offers=offers, known=known))
+
+
+def free(
+    known: Sequence[Day],
+    visit_type: VisitTypeRules,
+    within: Interval,
+    *,
+    now: int,
+    calendar: UUID | None,
+    state: str,
+    modality: str,
+) -> Iterator[Offer]:
+    """All such slots, from what is `known` of the calendars: what takes their time wherever it is in `reached`."""
+    if modality and modality not in visit_type.modalities:
+        return
     primaries = [
         day
         for day in known
         if day.rules.kind == visit_type.needs[0] and (calendar is None or day.rules.uid == calendar) and day.rules.may_see(state)
     ]
-    streams = [_free_slots(day, visit_type, within, now=seen.now, days=known) for day in primaries]
-    offers: list[Offer] = []
-    following: Place | None = None
+    streams = [_free_slots(day, visit_type, within, now=now, days=known) for day in primaries]
     chosen = modality or visit_type.modalities[0]
-    for start, key, slot, calendars in heapq.merge(*streams):
-        if after is not None and (start, key) <= after:
-            continue
-        if len(offers) == limit:
-            following = Place(offers[-1].start, offers[-1].calendar)
-            break
-        offers.append(Offer(visit_type.clinic, visit_type.id, calendars, slot.start, slot.end, chosen, slot.capacity))
-    return Found(offers, known, following, _until(visit_type, within, now=seen.now, offers=offers, known=known))
+    for _, _, slot, calendars in heapq.merge(*streams):
+        yield Offer(visit_type.clinic, visit_type.id, calendars, slot.start, slot.end, chosen, slot.capacity)
 
 
 def _until(visit_type: VisitTypeRules, within: Interval, *, now: int, offers: Sequence[Offer], known: Sequence[Day]) -> int:
@@ -263,18 +278,15 @@ def _others(slot: Slot, visit_type: VisitTypeRules, days: Sequence[Day]) -> list
     return chosen
 
 
-def _days(visit_type: VisitTypeRules, within: Interval, *, seen: Moment) -> list[Day]:
-    return [_day(one, now=seen.now) for one in days.known(seen, around(visit_type, within), clinic=visit_type.clinic)]
-
-
-def around(visit_type: VisitTypeRules, within: Interval) -> Interval:
-    """The time that bears on what starts inside `within`: it may block time outside; a visit is shorter than a day."""
+def reached(visit_type: VisitTypeRules, within: Interval) -> Interval:
+    """Where what takes time can be in the way of a visit that starts inside `within`."""
+    # A slot that starts inside may block time outside; a visit is shorter than a day, a buffer than half of one.
     visit = visit_type.visit
     reach = (visit.duration or DAY_S) + visit.before + visit.after
     return Interval(within.start - reach, within.end + reach)
 
 
-def _day(known: Known, *, now: int) -> Day:
+def as_day(known: Known, *, now: int) -> Day:
     """Holds that have run out take no time, and the first of the others to run out is what the answer depends on."""
     taken = tuple(Taken(unit, Interval(start, end)) for unit, start, end, expires in known.claims if expires == 0 or expires > now)
     until = min((claim.expires for claim in known.claims if claim.expires > now), default=FOR_EVER)

@@ -7,17 +7,19 @@ invalidated. The counter is read under the calendar's lock, so a decision never 
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 import holidays
 
-from engine import models
+from engine import models, replicas
 from engine.kept import Kept
 from engine.scheduling.hours import LONGEST_OPENING, OpeningException, OpeningHours, Rules, Window, windows
 from engine.scheduling.intervals import DAY_S, Interval
 from engine.scheduling.slots import VisitRules
+from engine.statements import Statement, read
 
 _MINUTE = 60
 _CALENDARS_KEPT, _VISIT_TYPES_KEPT, _WINDOWS_KEPT = 20_000, 5_000, 100_000
@@ -137,6 +139,32 @@ def know(calendars: Mapping[int, int], visit_types: Mapping[int, int]) -> None:
         _visit_types.put((known.id, visit_types[known.id]), known)
 
 
+# As plain SQL: a search over many clinics meets a dozen new ones each time, and the ORM takes longer than the database.
+_CALENDARS = """
+SELECT c.id, c.uid, c.clinic_id, k.slug, c.kind, c.name, c.states, c.specialty, l.uid, c.active, c.zone, c.holidays
+FROM engine_calendar c JOIN engine_clinic k ON k.id = c.clinic_id LEFT JOIN engine_location l ON l.id = c.location_id
+WHERE c.id = ANY(%s)
+"""
+_HOURS = """
+SELECT calendar_id, weekday, opens, closes, valid_from, valid_until FROM engine_openinghours WHERE calendar_id = ANY(%s) ORDER BY id
+"""
+# A past exception can still bound a window that is open now, but none that reaches further back than this.
+_EXCEPTIONS = """
+SELECT calendar_id, floor(extract(epoch FROM starts))::bigint, floor(extract(epoch FROM ends))::bigint,
+       open, capacity, visit_type_id
+FROM engine_openingexception WHERE calendar_id = ANY(%s) AND ends > now() - make_interval(secs => %s) ORDER BY id
+"""
+_VISIT_TYPES = """
+SELECT id, uid, clinic_id, name, active, duration, step, before, after, notice, horizon, change_notice, modalities, needs,
+       ARRAY(SELECT calendar_id FROM engine_visittype_calendars WHERE visittype_id = v.id ORDER BY 1)
+FROM engine_visittype v WHERE id = ANY(%s)
+"""
+
+
+def _rows(sql: str, keys: Iterable[int], *more: int) -> list[tuple[Any, ...]]:
+    return read(Statement(sql, (list(keys), *more)), using=replicas.alias())
+
+
 def _load_calendar(calendar: int, counter: int) -> CalendarRules:
     [loaded] = _load_calendars({calendar: counter})
     return loaded
@@ -144,35 +172,30 @@ def _load_calendar(calendar: int, counter: int) -> CalendarRules:
 
 def _load_calendars(counters: Mapping[int, int]) -> list[CalendarRules]:
     hours, exceptions = defaultdict[int, list[OpeningHours]](list), defaultdict[int, list[OpeningException]](list)
-    for h in models.OpeningHours.objects.filter(calendar_id__in=list(counters)).order_by("id"):
-        hours[h.calendar_id].append(OpeningHours(h.weekday, h.opens, h.closes, h.valid_from, h.valid_until))
-    # A past exception can still bound a window that is open now, but none that reaches further back than this.
-    since = datetime.now(UTC) - timedelta(seconds=4 * LONGEST_OPENING)
-    for e in models.OpeningException.objects.filter(calendar_id__in=list(counters), ends__gt=since).order_by("id"):
-        during = Interval(int(e.starts.timestamp()), int(e.ends.timestamp()))
-        exceptions[e.calendar_id].append(OpeningException(during, e.open, e.capacity, e.visit_type_id))
-    return [
-        CalendarRules(
-            id=row.id,
-            uid=row.uid,
-            clinic=row.clinic_id,
-            clinic_slug=row.clinic.slug,
-            kind=row.kind,
-            name=row.name,
-            states=frozenset(row.states),
-            specialty=row.specialty,
-            location=row.location.uid if row.location else None,
-            active=row.active,
-            counter=counters[row.id],
-            hours=Rules(
-                zone=row.zone,
-                hours=tuple(hours[row.id]),
-                exceptions=tuple(exceptions[row.id]),
-                closed_days=public_holidays(row.holidays),
-            ),
+    for calendar, *rule in _rows(_HOURS, counters):
+        hours[calendar].append(OpeningHours(*rule))
+    for calendar, start, end, *rest in _rows(_EXCEPTIONS, counters, 4 * LONGEST_OPENING):
+        exceptions[calendar].append(OpeningException(Interval(start, end), *rest))
+    loaded = []
+    for key, uid, clinic, slug, kind, name, states, specialty, location, active, zone, region in _rows(_CALENDARS, counters):
+        rules = Rules(zone, tuple(hours[key]), tuple(exceptions[key]), public_holidays(region))
+        loaded.append(
+            CalendarRules(
+                id=key,
+                uid=uid,
+                clinic=clinic,
+                clinic_slug=slug,
+                kind=kind,
+                name=name,
+                states=frozenset(states),
+                specialty=specialty,
+                location=location,
+                active=active,
+                counter=counters[key],
+                hours=rules,
+            )
         )
-        for row in models.Calendar.objects.select_related("clinic", "location").filter(id__in=list(counters))
-    ]
+    return loaded
 
 
 def _load_visit_type(visit_type: int) -> VisitTypeRules:
@@ -181,30 +204,30 @@ def _load_visit_type(visit_type: int) -> VisitTypeRules:
 
 
 def _load_visit_types(keys: Iterable[int]) -> list[VisitTypeRules]:
-    calendars, offers = defaultdict[int, list[int]](list), models.VisitType.calendars.through
-    pairs = offers.objects.filter(visittype_id__in=list(keys)).order_by("calendar_id").values_list("visittype_id", "calendar_id")
-    for visit_type, calendar in pairs:
-        calendars[visit_type].append(calendar)
-    return [
-        VisitTypeRules(
-            id=row.id,
-            uid=row.uid,
-            clinic=row.clinic_id,
-            name=row.name,
-            active=row.active,
-            visit=VisitRules(
-                id=row.id,
-                duration=None if row.duration is None else row.duration * _MINUTE,
-                step=row.step * _MINUTE,
-                before=row.before * _MINUTE,
-                after=row.after * _MINUTE,
-                notice=row.notice * _MINUTE,
-                horizon=row.horizon * DAY_S,
-            ),
-            change_notice=row.change_notice * _MINUTE,
-            modalities=tuple(row.modalities),
-            needs=tuple(row.needs),
-            calendars=tuple(calendars[row.id]),
+    loaded = []
+    for key, uid, clinic, name, active, *times, change_notice, modalities, needs, calendars in _rows(_VISIT_TYPES, keys):
+        duration, step, before, after, notice, horizon = times
+        visit = VisitRules(
+            id=key,
+            duration=None if duration is None else duration * _MINUTE,
+            step=step * _MINUTE,
+            before=before * _MINUTE,
+            after=after * _MINUTE,
+            notice=notice * _MINUTE,
+            horizon=horizon * DAY_S,
         )
-        for row in models.VisitType.objects.filter(id__in=list(keys))
-    ]
+        loaded.append(
+            VisitTypeRules(
+                id=key,
+                uid=uid,
+                clinic=clinic,
+                name=name,
+                active=active,
+                visit=visit,
+                change_notice=change_notice * _MINUTE,
+                modalities=tuple(modalities),
+                needs=tuple(needs),
+                calendars=tuple(calendars),
+            )
+        )
+    return loaded

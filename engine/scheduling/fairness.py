@@ -33,10 +33,11 @@ class Candidate(NamedTuple):
 
 def arranged(candidates: Iterable[Candidate], policy: Policy) -> list[Candidate]:
     """In the order in which they are to be offered."""
-    return sorted(candidates, key=lambda one: (one.start, _burden(one, policy), one.calendar))
+    return sorted(candidates, key=lambda one: (one.start, burden(one, policy), one.calendar))
 
 
-def _burden(one: Candidate, policy: Policy) -> float:
+def burden(one: Candidate, policy: Policy) -> float:
+    """What puts equals in order: who has less of it comes first."""
     match policy:
         case Policy.EARLIEST:
             return 0

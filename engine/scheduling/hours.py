@@ -20,6 +20,8 @@ LONGEST_OPENING = DAY_S
 """An open exception may not be longer, in seconds: what is longer is hours. It bounds how far a window can reach."""
 # A rule and an opening that touch, both beginning on one local day, reach two days on; the third is for 25-hour days.
 _REACH = 3 * DAY_S
+# Hours alone end on the day after that on which they begin, and no day is longer than this.
+_LONGEST_DAY = 26 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,9 @@ def windows(rules: Rules, within: Interval) -> list[Window]:
     for exception in near:
         if exception.open and exception.capacity == 1 and exception.visit_type is None:
             extra[local_date(rules.zone, exception.during.start)].append(exception.during)
+    begun = around if extra else Interval(within.start - _LONGEST_DAY, within.end)
     found = [
-        Window(interval) for day in _days(rules.zone, around) for interval in subtract(_ordinary(rules, day, extra[day]), taken_out)
+        Window(interval) for day in _days(rules.zone, begun) for interval in subtract(_ordinary(rules, day, extra[day]), taken_out)
     ]
     for exception in special:
         rest = subtract([exception.during], closed)
