@@ -27,7 +27,7 @@ _CHANGES = 1_000
 _LARGEST_PAGE = 4_000
 _SPARE = 10
 """So many candidates more are read than are wanted."""
-_EQUALS, _GUESSED = 100, 40
+_EQUALS, _GUESSED = 100, 30
 """So many are read at least where the index does not say who comes first: of equals by a policy; for a time that is ahead."""
 _TOGETHER = 4
 """So many at least are looked at in one go, though fewer are missing."""

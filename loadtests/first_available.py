@@ -32,7 +32,7 @@ UNREAD = 300
 LIMIT_MS, LIMIT_BYTES = 20.0, 200.0
 SPECIALTIES, STATES, A_CLINIC = 50, 50, 20
 LATER = "specialty and state, after a week"
-"""Of most calendars the index does not know when they are free then, so that 200 are looked at."""
+"""Of most calendars the index does not know when they are free then: the answer says that not all were looked at."""
 RESULTS = Path(__file__).parent / "results" / "first_available.md"
 # Each calendar opens some day soon, at some quarter of an hour, for eight hours: then it is free from its first moment on, as
 # many days ahead as if it was booked out till then. Specialties and states are as uneven as in life, the rarest has a thousandth.
@@ -275,7 +275,12 @@ def _moved_a_s(calendars: int) -> float:
         cursor.execute(
             "UPDATE engine_nextfree SET first = first - 1440 * 40 WHERE calendar_id % 5 = 0",
         )
-        cursor.execute("UPDATE engine_lane l SET head = (SELECT min(first) FROM engine_nextfree f WHERE f.lane_id = l.id)")
+        cursor.execute(
+            "UPDATE engine_lane l SET head = new.head"
+            " FROM (SELECT lane_id, min(first) AS head FROM engine_nextfree GROUP BY 1) AS new"
+            " WHERE l.id = new.lane_id AND l.head <> new.head"
+        )
+        cursor.execute("VACUUM engine_nextfree, engine_lane")
         cursor.execute("RESET statement_timeout")
     started, done = time.perf_counter(), 0
     while worked := keep(seconds=5):
@@ -288,15 +293,14 @@ def _churned(cursor: "CursorWrapper") -> float:
     cursor.execute("SET statement_timeout = 0")
     for turn in range(20):
         cursor.execute("UPDATE engine_nextfree SET first = first + 15 WHERE calendar_id %% 10 = %s", [turn % 10])
-        cursor.execute("VACUUM engine_nextfree")
+        cursor.execute("VACUUM engine_nextfree, engine_lane")
     return _bytes(cursor)
 
 
 def written(found: list[Measured]) -> tuple[str, bool]:
     """The report, and whether all bars were met."""
     smallest, largest = found[0], found[-1]
-    slowest = max(timed.p99 for name, timed in largest.searches.items() if name != LATER)
-    later = largest.searches[LATER].p99
+    slowest = max(timed.p99 for timed in largest.searches.values())
     bytes_ = max(largest.fresh_bytes, largest.churned_bytes)
     kept = slowest <= LIMIT_MS and bytes_ <= LIMIT_BYTES
     cpu = f"{os.cpu_count()} cores, {platform.machine()}, python {platform.python_version()}"
@@ -322,7 +326,8 @@ use too say little. Every 20th answer was compared with a full scan in SQL.
 | keeper: rows moved along a second | {" | ".join(f"{one.moved_a_s:,.0f}" for one in found)} |
 
 - p99 of the slowest kind at {largest.calendars:,}: {slowest:.1f} ms (target {LIMIT_MS:.0f}): {_kept(met=slowest <= LIMIT_MS)}.
-- p99 after a week, for which the index is not made: {later:.1f} ms: {_kept(met=later <= LIMIT_MS)}.
+- Who asks for a time that is ahead is shown the first of those who are looked at; the answer says that it is not `complete`.
+- Growth: at {smallest.calendars:,} a search finds fewer than it wants, and looks at fewer; that is most of the last column.
 - Memory: {bytes_:.0f} bytes a calendar (target {LIMIT_BYTES:.0f}): {_kept(met=bytes_ <= LIMIT_BYTES)}.
 """
     return report, kept
