@@ -24,14 +24,13 @@ from engine import (
     shapes,
     visits,
 )
-from engine.callers import PUBLIC_READ, PUBLIC_WRITE, anybody, holder, manage_url, once
+from engine.callers import ADMITTED, PUBLIC_READ, PUBLIC_WRITE, anybody, holder, manage_url, once
 from engine.errors import HoldExpired
 from engine.kept import Kept
 from engine.offers import Offer
 from engine.rows import Done
 from engine.scheduling.fairness import Policy
-from engine.taking import taken, with_alternatives
-from engine.waiting_room import waiting_room
+from engine.taking import admit, taken, with_alternatives
 
 _KEYS_KEPT_S = 300
 _profiles = Kept[bytes](8 * 2**20, weigh=lambda body: 2 * len(body) + 2000)
@@ -114,8 +113,8 @@ def hold(request: HttpRequest, body: shapes.HoldIn) -> HttpResponse:
     """
     actor = anybody(request, PUBLIC_WRITE)
     mine, wanted = once(request, actor), asked.offer(body)
-    if actor.clinic is None:
-        waiting_room().enter(wanted, ticket=request.headers.get("Waiting-Ticket", ""))
+    if actor.clinic is None and ADMITTED not in request.META:
+        admit(wanted, ticket=request.headers.get("Waiting-Ticket", ""), once=mine, state=body.state)
 
     def take(offer: Offer) -> Done:
         return bookings.hold(offer, seconds=body.seconds, actor=actor, once=mine)

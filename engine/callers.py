@@ -3,18 +3,19 @@
 import base64
 import binascii
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from hashlib import blake2b
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest
 
 from apps.kernel import audit
-from apps.kernel.callers import allowed, claims_of, denied, fingerprint, idempotency_key, limited
-from apps.kernel.http import client_address
+from apps.kernel.callers import allowed, claims_of, denied, fingerprint, fingerprint_of, idempotency_key, known_key, limited
+from apps.kernel.http import address, client_address
 from apps.kernel.limits import Limit
 from apps.kernel.problems import Forbidden, NotFound
 from apps.kernel.tokens import Claims
@@ -33,6 +34,9 @@ PERMISSIONS = {
 PUBLIC_READ = Limit("read", requests=300, seconds=60)
 PUBLIC_WRITE = Limit("write", requests=60, seconds=60)
 
+ADMITTED = "healthflow.admitted"
+"""A WSGI variable: this request of the public was counted before Django, and has passed the waiting room."""
+
 _SECRET_KEY = 20
 _ID = _MAC = 16
 
@@ -46,7 +50,8 @@ def anybody(request: HttpRequest, limit: Limit) -> Actor:
     """Staff who may book, or the public within its limit. Raises what `staff` does, and RateLimited."""
     claims = claims_of(request)
     if claims is None:
-        limited(limit, client_address(request))
+        if ADMITTED not in request.META:
+            limited(limit, client_address(request))
         return Actor("public", origin=audit.origin(request, "public"))
     action = "read" if limit is PUBLIC_READ else "book"
     if claims.role not in PERMISSIONS[action]:
@@ -127,9 +132,18 @@ def once(request: HttpRequest, actor: Actor) -> Once | None:
     short enough to be guessed counts for the address it came from only.
     """
     key = idempotency_key(request)
-    if key is None:
-        return None
+    return None if key is None else _once(key, fingerprint(request), actor, client_address(request))
+
+
+def public_once(environ: Mapping[str, Any], body: bytes) -> Once | None:
+    """The same of a request of the public that Django has not seen yet. Raises ValidationFailed."""
+    key = known_key(environ.get("HTTP_IDEMPOTENCY_KEY"))
+    asked = fingerprint_of(environ["REQUEST_METHOD"], environ["PATH_INFO"], body)
+    return None if key is None else _once(key, asked, Actor("public"), address(environ))
+
+
+def _once(key: str, asked: bytes, actor: Actor, address: str) -> Once:
     scope = f"{actor.clinic or ''}:{actor.subject}"
     if actor.clinic is None and len(key) < _SECRET_KEY:
-        scope += f":{client_address(request)}"
-    return Once(scope, key, fingerprint(request))
+        scope += f":{address}"
+    return Once(scope, key, asked)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from redis.connection import Connection
 
-from apps.kernel.redis import Circuit, evaluated, told
+from apps.kernel.redis import circuit, evaluated, told
 from engine import replicas
 from engine.kept import Kept
 from engine.scheduling.claims import Claim, joined, ordered, packed_days
@@ -28,7 +28,6 @@ from engine.scheduling.intervals import DAY_S, Interval
 from engine.stands import Stand
 from engine.statements import Statement, read
 
-_TIMEOUT_S = 0.05
 _ROOM = 32 * 2**20
 # What a key and its place in the memory take, beside the value.
 _KEY_WEIGHT = 300
@@ -112,7 +111,7 @@ class Days:
 
     def __init__(self, url: str, *, room: int = _ROOM) -> None:
         self.memory = Kept[bytes](room, weigh=lambda value: _KEY_WEIGHT + len(value))
-        self._redis = Circuit(url, timeout_s=_TIMEOUT_S, skipped="redis_days_skipped")
+        self._redis = circuit(url)
 
     def known(self, seen: Moment, within: Interval, *, clinic: int) -> list[Known]:
         """The calendars of a moment, which are this clinic's, on all days that `within` touches.

@@ -28,7 +28,7 @@ from django.db import DatabaseError, connection
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from apps.kernel.problems import IdempotencyMismatch, Problem, Unavailable
-from apps.kernel.redis import Circuit, evaluated
+from apps.kernel.redis import circuit, evaluated
 from engine.errors import CalendarBusy, SlotTaken
 from engine.statements import Statement as Statement
 from engine.statements import send
@@ -176,7 +176,6 @@ if ARGV[4] ~= '' then redis.call('PUBLISH', ARGV[4], '') end
 if ARGV[5] then redis.call('SET', ARGV[5], '', 'PX', ARGV[6]) end
 """
 
-_TIMEOUT_S = 0.1
 # A process that dies between claim and commit blocks the slot this long.
 _TRY_MS = 10_000
 # How long a slot that the database refused is refused without asking it again.
@@ -192,18 +191,18 @@ class Gate:
     """
 
     def __init__(self, url: str) -> None:
-        self._redis = Circuit(url, timeout_s=_TIMEOUT_S, skipped="redis_gate_skipped")
+        self._redis = circuit(url)
 
     def claim(self, keys: list[str], hold: UUID, *, digest: str, capacities: list[int]) -> str | None:
         """Claims all keys, or none: then the value in the way. None as well when Redis does not answer, and for a request
         that has been granted before.
         """
-        found = self._call(_CLAIM, keys, [f"try {hold} {digest}", _TRY_MS, *capacities, _granted(digest)])
+        found = self._call(_CLAIM, keys, [f"try {hold} {digest}", _TRY_MS, *capacities, granted_key(digest)])
         return found.decode() if isinstance(found, bytes) else None
 
     def keep(self, keys: list[str], hold: UUID, *, digest: str, seconds: int) -> None:
         """The hold is committed: its keys stay for its time. Rings the bell."""
-        granted: list[str | int] = [_granted(digest), _GRANTED_MS] if digest else []
+        granted: list[str | int] = [granted_key(digest), _GRANTED_MS] if digest else []
         self._call(_SETTLE, keys, [str(hold), f"held {hold} {digest}", seconds * 1000, BELL, *granted])
 
     def refuse(self, keys: list[str], hold: UUID) -> None:
@@ -226,7 +225,8 @@ class Gate:
         return self._redis.ask(lambda mine: evaluated(mine, script, keys, *args))
 
 
-def _granted(digest: str) -> str:
+def granted_key(digest: str) -> str:
+    """The Redis key that exists when a request with this Idempotency-Key was granted; none without one."""
     return f"granted:{digest}" if digest else ""
 
 

@@ -5,9 +5,8 @@ What an answer says of a calendar, rows and version, is one moment: it comes fro
 
 import heapq
 import json
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -27,8 +26,6 @@ from engine.scheduling.slots import Slot, Taken, free_unit, offered
 
 LONGEST_SEARCH_S = 62 * DAY_S
 FOR_EVER = 2**40
-_ALTERNATIVES = 5
-_ALTERNATIVES_AGE_S = 1.0
 
 
 class Place(NamedTuple):
@@ -197,43 +194,6 @@ def _until(visit_type: VisitTypeRules, within: Interval, *, now: int, offers: Se
         return now + 1
     too_close = offers[0].start - visit.notice + 1 if offers else FOR_EVER
     return min([too_close, *(day.until for day in known)])
-
-
-_recent: dict[tuple[int, int, int], tuple[float, Found]] = {}
-
-
-def alternatives(offer: Offer, *, state: str = "") -> Found:
-    """Free slots of the same visit type near a refused one, the nearest first, of those who may see a patient in that state."""
-    near = _near(offer)
-    may = {day.rules.id for day in near.days if day.rules.may_see(state)}
-    others = [
-        replace(o, modality=offer.modality)
-        for o in near.offers
-        if o.calendar in may and (o.calendar, o.start) != (offer.calendar, offer.start)
-    ]
-    nearest = heapq.nsmallest(
-        _ALTERNATIVES, others, key=lambda o: (abs(o.start - offer.start), o.calendar != offer.calendar, o.calendar)
-    )
-    return Found(nearest, near.days, None)
-
-
-def elsewhere(offer: Offer) -> Offer | None:
-    """The same start on the same calendar, but with another room or device than the refused offer had; None if there is none."""
-    same = (o for o in _near(offer).offers if (o.calendar, o.start) == (offer.calendar, offer.start))
-    return next((replace(o, modality=offer.modality) for o in same if o.calendars != offer.calendars), None)
-
-
-def _near(offer: Offer) -> Found:
-    # At most a second old, so that a crowd costs one search.
-    key = (offer.visit_type, offer.calendar, offer.start // DAY_S)
-    kept = _recent.get(key)
-    if kept is None or kept[0] < time.monotonic():
-        day = offer.start - offer.start % DAY_S
-        found = slots(visit_type(offer.visit_type), Interval(day, day + 3 * DAY_S), limit=500)
-        if len(_recent) > 1000:
-            _recent.clear()
-        kept = _recent[key] = (time.monotonic() + _ALTERNATIVES_AGE_S, found)
-    return kept[1]
 
 
 def _free_slots(

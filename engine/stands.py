@@ -20,12 +20,11 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from apps.kernel.redis import Circuit, evaluated, told
+from apps.kernel.redis import circuit, evaluated, told
 from engine.scheduling.intervals import DAY_S
 
 EPOCH = "live:epoch"
 """Where the relay has the database's epoch."""
-_TIMEOUT_S = 0.05
 _KEPT_MS = 60_000
 """So long what nobody told of can stay: a change of rows by hand."""
 _FILLED_WITHIN_MS = 5_000
@@ -93,7 +92,7 @@ Told = tuple[bytes | None, ...]
 
 class Stands:
     def __init__(self, url: str) -> None:
-        self._redis = Circuit(url, timeout_s=_TIMEOUT_S, skipped="redis_stands_skipped")
+        self._redis = circuit(url)
 
     def read(self, visit_type: int, calendars: Sequence[int]) -> Told | None:
         """What Redis has of a visit type and of its calendars, to be read by `parsed`; None when something is missing."""

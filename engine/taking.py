@@ -1,13 +1,31 @@
 """Taking a slot at the door: what is gone in one room may be free in another, and a refusal names what else is free."""
 
+import heapq
+import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from apps.kernel.problems import ValidationFailed
 from engine import answers, naming, queries
 from engine.errors import NotLicensedInState, OutsideOpeningHours, SlotTaken
+from engine.kept import Kept
 from engine.naming import Named
 from engine.offers import Offer
-from engine.rows import Done
+from engine.rows import Done, Once
+from engine.scheduling.intervals import DAY_S, Interval
+from engine.waiting_room import waiting_room
+
+_ALTERNATIVES = 5
+_NEARBY_AGE_S = 1.0
+
+
+def admit(offer: Offer, *, ticket: str, once: Once | None, state: str) -> None:
+    """One of the public passes the clinic's waiting room. Raises RateLimited; SlotTaken, with alternatives."""
+    try:
+        waiting_room().enter(offer, ticket=ticket, once=once)
+    except SlotTaken as gone:
+        raise with_alternatives(gone, offer, state=state) from None
 
 
 def taken(offer: Offer, take: Callable[[Offer], Done], *, state: str = "") -> tuple[Done, Offer]:
@@ -18,7 +36,7 @@ def taken(offer: Offer, take: Callable[[Offer], Done], *, state: str = "") -> tu
     try:
         return take(offer), offer
     except SlotTaken as gone:
-        other = queries.elsewhere(offer) if len(offer.calendars) > 1 and not offer.special else None
+        other = _elsewhere(offer) if len(offer.calendars) > 1 and not offer.special else None
         if other is None:
             raise with_alternatives(gone, offer, state=state) from None
     try:
@@ -40,10 +58,61 @@ def taken_as_named(named: Named, take: Callable[[Offer], Done], *, state: str) -
             return taken(other, take, state=state)[0]
     except (SlotTaken, OutsideOpeningHours, NotLicensedInState, ValidationFailed) as refused:
         against = [answers.conflict(one) for one in naming.conflicts(named, state=state)]
-        refused.beside = {"conflicts": against, "alternatives": answers.slots(queries.alternatives(offer, state=state), "UTC")}
+        refused.beside = {"conflicts": against, "alternatives": list(_alternatives(offer, state=state))}
         raise
 
 
 def with_alternatives(gone: SlotTaken, offer: Offer, *, state: str = "") -> SlotTaken:
-    gone.alternatives = tuple(answers.slots(queries.alternatives(offer, state=state), "UTC"))
+    gone.alternatives = _alternatives(offer, state=state)
     return gone
+
+
+# --- what else is free --------------------------------------------------------------------------------------------------
+
+
+class _Nearby(NamedTuple):
+    """What was free around a day a moment ago; `until`, in seconds of the process's clock: when somebody has to look again."""
+
+    found: queries.Found
+    until: float
+
+
+_nearby: dict[tuple[int, int], _Nearby] = {}
+_said = Kept[tuple[dict[str, Any], ...]](2_000)
+
+
+def _alternatives(offer: Offer, *, state: str) -> tuple[dict[str, Any], ...]:
+    """Free slots of the same visit type near a refused one, the nearest first, of those who may see a patient in that state."""
+    near = _looked(offer)
+    return _said.made((near.until, offer, state), lambda: tuple(answers.slots(_nearest(near.found, offer, state=state), "UTC")))
+
+
+def _nearest(near: queries.Found, offer: Offer, *, state: str) -> queries.Found:
+    may = {day.rules.id for day in near.days if day.rules.may_see(state)}
+    others = (o for o in near.offers if o.calendar in may and (o.calendar, o.start) != (offer.calendar, offer.start))
+    nearest = heapq.nsmallest(
+        _ALTERNATIVES, others, key=lambda o: (abs(o.start - offer.start), o.calendar != offer.calendar, o.calendar)
+    )
+    return queries.Found([replace(o, modality=offer.modality) for o in nearest], near.days, None)
+
+
+def _elsewhere(offer: Offer) -> Offer | None:
+    """The same start on the same calendar, but with another room or device than the refused offer had; None if there is none."""
+    same = (o for o in _looked(offer).found.offers if (o.calendar, o.start) == (offer.calendar, offer.start))
+    return next((replace(o, modality=offer.modality) for o in same if o.calendars != offer.calendars), None)
+
+
+def _looked(offer: Offer) -> _Nearby:
+    """At most about a second old, so that a crowd costs one search: while one looks, the others have what was."""
+    key, now = (offer.visit_type, offer.start // DAY_S), time.monotonic()
+    kept = _nearby.get(key)
+    if kept is not None:
+        if now < kept.until:
+            return kept
+        _nearby[key] = kept._replace(until=now + _NEARBY_AGE_S)
+    day = offer.start - offer.start % DAY_S
+    found = queries.slots(queries.visit_type(offer.visit_type), Interval(day, day + 3 * DAY_S), limit=500)
+    if len(_nearby) > 1000:
+        _nearby.clear()
+    fresh = _nearby[key] = _Nearby(found, time.monotonic() + _NEARBY_AGE_S)
+    return fresh

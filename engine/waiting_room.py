@@ -2,7 +2,8 @@
 
 When a clinic opens its book at nine, its crowd must not take the processes from all other clinics. Who comes too early for a
 hold gets a ticket, a signed place in time, and is let in with it when that time has come; the line itself is one number in Redis
-(when the next place is), as in GCRA. Redis is advice here as everywhere: without it everybody is let in.
+(when the next place is), as in GCRA. A slot that somebody is known to hold is refused here for one question to Redis: nobody
+waits in line to hear that, and none of it costs the database. Redis is advice here as everywhere: without it everybody is let in.
 """
 
 import base64
@@ -16,9 +17,11 @@ from math import ceil
 from django.conf import settings
 
 from apps.kernel.problems import RateLimited
-from apps.kernel.redis import Circuit, evaluated
-from engine.locks import gate_keys
+from apps.kernel.redis import circuit, evaluated
+from engine.errors import SlotTaken
+from engine.locks import gate_keys, granted_key
 from engine.offers import Offer
+from engine.rows import Once
 
 BURST_S = 2
 """A clinic that was quiet lets the holds of so many seconds in at once."""
@@ -26,15 +29,16 @@ LONGEST_LINE_S = 120
 TICKET_KEPT_S = 300
 """How long after its time a ticket is good."""
 
-# KEYS: the line, this ticket's mark, then the slot's keys at the gate. ARGV: ms between two places, burst, longest line, the
-# ticket's place (0: none), how long a ticket is good. Answers {place, now}: place 0 is in, -1 is a line that is too long already.
-# A slot that somebody holds is refused at the gate for next to nothing: nobody waits in line to hear that.
+# KEYS: the line, this ticket's mark, the slot's key at the gate on the calendar that people choose, and what exists when this
+# request was granted before (the same again where it has no Idempotency-Key). ARGV: ms between two places, burst, longest line,
+# the ticket's place (0: none), how long a ticket is good, the digest of the Idempotency-Key. Answers {place, now}: place 0 is in,
+# -1 is a line that is too long already, -2 a slot that is gone. A repetition is let in: the database has its first answer.
 _ENTER = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-for i = 3, #KEYS do
-  if redis.call('EXISTS', KEYS[i]) == 1 then return {0, now} end
-end
+local found, digest = redis.call('GET', KEYS[3]), ARGV[6]
+if digest ~= '' and (redis.call('EXISTS', KEYS[4]) == 1 or found and string.sub(found, -#digest) == digest) then return {0, now} end
+if found and (string.sub(found, 1, 4) == 'held' or digest == '' and string.sub(found, 1, 4) == 'full') then return {-2, now} end
 local mine = tonumber(ARGV[4])
 if mine > 0 and now < mine then return {mine, now} end
 if mine > 0 and now < mine + ARGV[5] and redis.call('SET', KEYS[2], '', 'NX', 'PX', ARGV[5]) then return {0, now} end
@@ -44,30 +48,33 @@ redis.call('SET', KEYS[1], place + ARGV[1], 'PX', math.ceil(place + ARGV[1] - no
 return {place > now and place or 0, now}
 """
 _MAC = 16
-_TIMEOUT_S = 0.1
+_IN, _FULL, _GONE = 0, -1, -2
 
 
 class WaitingRoom:
     def __init__(self, url: str, *, holds_a_second: int) -> None:
         """`holds_a_second` for one clinic; 0: everybody is let in."""
-        self._redis = Circuit(url, timeout_s=_TIMEOUT_S, skipped="redis_waiting_room_skipped")
+        self._redis = circuit(url)
         self._rate = holds_a_second
 
-    def enter(self, offer: Offer, *, ticket: str) -> None:
-        """Lets in who asks to hold this slot. Raises RateLimited with the seconds to wait, and a ticket.
+    def enter(self, offer: Offer, *, ticket: str, once: Once | None) -> None:
+        """Lets in who asks to hold this slot. Raises RateLimited with the seconds to wait, and a ticket; SlotTaken.
 
         A ticket that is not ours, is used or is too old counts for nothing: its holder goes to the end of the line.
         """
         if not self._rate:
             return
-        clinic = offer.clinic
+        clinic, digest = offer.clinic, once.digest if once else ""
         place, mark = _read(ticket, clinic)
-        keys = [f"line:{{{clinic}}}", f"line:{{{clinic}}}:{mark}", *gate_keys(clinic, offer.calendars, offer.start)]
-        arguments = [1000 // self._rate, BURST_S * 1000, LONGEST_LINE_S * 1000, place, TICKET_KEPT_S * 1000]
-        given, now = self._redis.ask(lambda mine: evaluated(mine, _ENTER, keys, *arguments)) or (0, 0)
-        if given == 0:
+        (slot,) = gate_keys(clinic, [offer.calendar], offer.start)
+        keys = [f"line:{{{clinic}}}", f"line:{{{clinic}}}:{mark}", slot, granted_key(digest) or slot]
+        times = (1000 // self._rate, BURST_S * 1000, LONGEST_LINE_S * 1000, place, TICKET_KEPT_S * 1000)
+        given, now = self._redis.ask(lambda mine: evaluated(mine, _ENTER, keys, *times, digest)) or (_IN, 0)
+        if given == _IN:
             return
-        if given < 0:
+        if given == _GONE:
+            raise SlotTaken()
+        if given == _FULL:
             raise RateLimited("Too many people are booking here at the moment.", retry_after=LONGEST_LINE_S // 2)
         waiting = RateLimited("Many people are booking here at the moment.", retry_after=ceil((given - now) / 1000))
         waiting.beside = {"ticket": ticket if given == place else ticket_for(given, clinic)}

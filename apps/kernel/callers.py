@@ -12,7 +12,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from apps.kernel import audit
 from apps.kernel.limits import Limit, Limiter
 from apps.kernel.problems import Forbidden, SecondFactorRequired, Unauthenticated, ValidationFailed
-from apps.kernel.redis import Circuit
+from apps.kernel.redis import circuit
 from apps.kernel.revocations import watched
 from apps.kernel.tokens import SESSION_COOKIE, Claims, TokenRefused, Verifier
 
@@ -30,8 +30,7 @@ def verifier() -> Verifier:
 
 @cache
 def _limiter() -> Limiter:
-    url = settings.ENV.redis_url.get_secret_value()
-    return Limiter(Circuit(url, timeout_s=0.1, skipped="redis_limits_skipped"), enabled=settings.ENV.rate_limits)
+    return Limiter(circuit(settings.ENV.redis_url.get_secret_value()), enabled=settings.ENV.rate_limits)
 
 
 def limited(limit: Limit, who: str) -> None:
@@ -89,7 +88,11 @@ def check_csrf(request: HttpRequest) -> None:
 
 def idempotency_key(request: HttpRequest) -> str | None:
     """The request's Idempotency-Key. Raises ValidationFailed."""
-    key = request.headers.get("Idempotency-Key")
+    return known_key(request.headers.get("Idempotency-Key"))
+
+
+def known_key(key: str | None) -> str | None:
+    """The key as it was sent. Raises ValidationFailed."""
     if key is not None and not _KEY.fullmatch(key):
         raise ValidationFailed("1 to 128 visible ASCII characters are allowed.", param="Idempotency-Key")
     return key
@@ -97,7 +100,12 @@ def idempotency_key(request: HttpRequest) -> str | None:
 
 def fingerprint(request: HttpRequest) -> bytes:
     """A digest of all that was asked: under one Idempotency-Key it must not change. Keyed, so that nobody can try guesses on it."""
-    return blake2b(f"{request.method} {request.path}\n".encode() + request.body, digest_size=16, key=_fingerprint_key()).digest()
+    return fingerprint_of(request.method or "", request.path, request.body)
+
+
+def fingerprint_of(method: str, path: str, body: bytes) -> bytes:
+    """The same, of the parts of a request."""
+    return blake2b(f"{method} {path}\n".encode() + body, digest_size=16, key=_fingerprint_key()).digest()
 
 
 @cache

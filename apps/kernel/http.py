@@ -32,6 +32,9 @@ HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"
 """What every answer says unless it says otherwise."""
 LONGEST_QUEUE_S = 2.0
 """Who has stood in line this long is refused before any work: past saturation the work goes to those who still wait for it."""
+LONGEST_LASTING_S = 0.5
+"""The same for who only reads, where the line does not come and go but lasts."""
+_SHORT_S, _LASTS_AFTER_S = 0.1, 1.0
 _EDGE_TIMEOUT_S = 30.0
 _SENT_AT_ONCE = 4 * 1024
 
@@ -77,7 +80,7 @@ class Door:
         length = request.META.get("CONTENT_LENGTH") or "0"
         if length.isdigit() and int(length) > _longest(request):
             response = PayloadTooLarge().response()
-        elif stood_too_long(request.META, int(length) if length.isdigit() else 0):
+        elif in_line.too_long(request.META, int(length) if length.isdigit() else 0):
             response = Unavailable("Too many ask at the moment.", retry_after=randint(1, 3)).response()  # noqa: S311 - no secret
         else:
             response = self._get_response(request)
@@ -99,15 +102,34 @@ class Door:
         return as_response(request, fault)
 
 
-def stood_too_long(meta: Mapping[str, Any], length: int) -> bool:
-    """Whether the edge took this request (`X-Request-Start`, seconds of its clock) longer ago than anybody waits here.
+class Line:
+    """The line in front of this process, as those tell who have stood in it.
 
-    A larger body may just have been slow to come; and more than the edge itself waits is a clock that is wrong.
+    One that comes and goes is a burst, and waited for. One that has not been short for a second is more than can be done, and
+    stays as long as it may be; so that it is short for those who write, who are further with what they came for, readers give
+    way sooner (as in CoDel).
     """
-    start = meta.get("HTTP_X_REQUEST_START", "")
-    if length > _SENT_AT_ONCE or not start.isascii() or not start.replace(".", "", 1).isdigit():
-        return False
-    return LONGEST_QUEUE_S < time.time() - float(start) < _EDGE_TIMEOUT_S
+
+    def __init__(self) -> None:
+        self._short_at = time.monotonic()
+
+    def too_long(self, meta: Mapping[str, Any], length: int) -> bool:
+        """Whether the edge took this request (`X-Request-Start`, seconds of its clock) longer ago than it is to wait here.
+
+        A larger body may just have been slow to come; and more than the edge itself waits is a clock that is wrong.
+        """
+        start = meta.get("HTTP_X_REQUEST_START", "")
+        if length > _SENT_AT_ONCE or not start.isascii() or not start.replace(".", "", 1).isdigit():
+            return False
+        waited, now = time.time() - float(start), time.monotonic()
+        if waited < _SHORT_S:
+            self._short_at = now
+        lasts = now - self._short_at > _LASTS_AFTER_S and meta.get("REQUEST_METHOD") in ("GET", "HEAD")
+        return (LONGEST_LASTING_S if lasts else LONGEST_QUEUE_S) < waited < _EDGE_TIMEOUT_S
+
+
+in_line = Line()
+"""This process's."""
 
 
 def _longest(request: HttpRequest) -> int:

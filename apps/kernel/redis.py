@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import sha1
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 _SKIPPED_S = 1.0
+_TIMEOUT_S = 0.1
 
 
 def connect(url: str, *, timeout_s: float, connections: int = 32) -> "Redis":
@@ -61,11 +62,11 @@ class Circuit:
     """Redis for who can do without it: after a failure nobody asks it for a second, so that nobody waits for advice.
 
     Each thread keeps a connection of its own, because the client's pool and command layer cost more than the command (107
-    against 43 us of CPU). `skipped` is the message in the log when it fails.
+    against 43 us of CPU).
     """
 
-    def __init__(self, url: str, *, timeout_s: float, skipped: str) -> None:
-        self._url, self._timeout_s, self._skipped = url, timeout_s, skipped
+    def __init__(self, url: str) -> None:
+        self._url = url
         self._mine = threading.local()
         self._skip_until = 0.0
 
@@ -73,19 +74,25 @@ class Circuit:
         """What `work` makes of this thread's connection; None when Redis fails, or has failed within the last second."""
         if time.monotonic() < self._skip_until:
             return None
-        mine: Connection = getattr(self._mine, "connection", None) or connection(self._url, timeout_s=self._timeout_s)
+        mine: Connection = getattr(self._mine, "connection", None) or connection(self._url, timeout_s=_TIMEOUT_S)
         self._mine.connection = mine
         try:
             return work(mine)
         except RedisError as failed:
             mine.disconnect()  # type: ignore[no-untyped-call] # the same
             self._skip_until = time.monotonic() + _SKIPPED_S
-            log.warning(self._skipped, extra={"error": type(failed).__name__})
+            log.warning("redis_skipped", extra={"error": type(failed).__name__})
             return None
 
     def reset(self) -> None:
         """Asks Redis again at once."""
         self._skip_until = 0.0
+
+
+@cache
+def circuit(url: str) -> Circuit:
+    """This process's one for that Redis: what one part of it finds out, that Redis is away, all others need not."""
+    return Circuit(url)
 
 
 def told(mine: Connection, *command: str | int | bytes) -> Any:

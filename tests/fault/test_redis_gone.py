@@ -32,7 +32,7 @@ from tests.invariants import violations
 from tests.practice import Practice
 from tests.writes import DESK, ZOE, offer
 
-SKIPPED = "redis_gate_skipped"
+SKIPPED = "redis_skipped"
 AT_MOST_S = 1.0
 """What one call may take while Redis does not answer: its time-out of 0.1 s, and what a busy machine adds to everything."""
 
@@ -79,6 +79,7 @@ def valkey(machine: Valkey, monkeypatch: pytest.MonkeyPatch) -> Iterator[Valkey]
     """The server that the engine's gate asks in this test, empty."""
     machine.client().flushall()
     ours, theirs = Gate(machine.address), locks.gate
+    ours.reset()
     for module in list(sys.modules.values()):
         if getattr(module, "__name__", "").startswith("engine.") and getattr(module, "gate", None) is theirs:
             monkeypatch.setattr(module, "gate", ours)

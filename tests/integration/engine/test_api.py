@@ -15,7 +15,7 @@ from django.db import connection
 from django.db.models import F
 from django.test import Client, RequestFactory
 
-from apps.kernel.http import LONGEST_QUEUE_S, as_response
+from apps.kernel.http import LONGEST_QUEUE_S, Line, as_response
 from apps.kernel.limits import Limit
 from apps.kernel.shapes import in_zone
 from engine import models
@@ -344,6 +344,30 @@ def test_who_has_stood_in_line_too_long_is_refused_before_any_work(http: Client,
     assert since(-3600, 2).status_code == 201
     assert post(http, "/holds", {"slot": offers[3]["slot"]}, x_request_start="soon").status_code == 201
     refused(since(LONGEST_QUEUE_S + 1, 4, modality="x" * 5_000), 422, "validation_failed")  # a body that may just have been slow
+
+
+def test_in_a_line_that_lasts_readers_give_way_and_writers_do_not(
+    http: Client, practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("apps.kernel.http.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("apps.kernel.http.in_line", Line())
+    slots = slots_of(http, practice)
+
+    def read(waited: float, *, at: float) -> int:
+        clock[0] = at
+        stamp = {"x-request-start": f"{time.time() - waited:.3f}"}
+        return int(http.get(f"{BASE}/clinics/{practice.slug}", headers=stamp).status_code)
+
+    assert read(1.0, at=1000.5) == 200, "a burst is waited for"
+    assert read(1.0, at=1001.5) == 503, "it has not been short for a second"
+    assert read(0.3, at=1001.6) == 200, "not so long"
+    assert read(1.0, at=1001.7) == 503, "that was not short"
+    held = post(http, "/holds", {"slot": slots[0]["slot"]}, x_request_start=f"{time.time() - 1:.3f}")
+    assert held.status_code == 201
+    assert read(0.05, at=1001.8) == 200
+    assert read(1.0, at=1002.7) == 200, "it was short a moment ago"
+    assert read(0.0, at=1005.0) == 200
 
 
 # --- bad input: each gets its error and changes nothing -----------------------------------------------------------------

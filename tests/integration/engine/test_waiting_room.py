@@ -26,7 +26,7 @@ def redis() -> "Redis":
 def crowded(practice: Practice, monkeypatch: pytest.MonkeyPatch, redis: "Redis") -> Iterator[None]:
     """A clinic that has let in as many as it does at once, and a hundred more in line."""
     room = WaitingRoom(settings.ENV.redis_url.get_secret_value(), holds_a_second=SLOW)
-    monkeypatch.setattr("engine.api.waiting_room", lambda: room)
+    monkeypatch.setattr("engine.taking.waiting_room", lambda: room)
     yield
     for key in redis.scan_iter("line:*"):
         redis.delete(key)
@@ -113,6 +113,6 @@ def test_staff_do_not_wait(desk: Client, practice: Practice, redis: "Redis") -> 
 
 def test_without_redis_everybody_is_let_in(http: Client, practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
     room = WaitingRoom("redis://127.0.0.1:1", holds_a_second=SLOW)
-    monkeypatch.setattr("engine.api.waiting_room", lambda: room)
+    monkeypatch.setattr("engine.taking.waiting_room", lambda: room)
 
     assert [hold(http, slots_of(http, practice)[n]).status_code for n in (0, 10, 20, 30, 40)] == [201] * 5

@@ -1,0 +1,147 @@
+"""Holds at the engine's WSGI door: what is refused before Django is what Django would have refused, and nothing else."""
+
+import json
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from redis import Redis
+
+from apps.kernel.limits import Limit
+from engine.waiting_room import WaitingRoom, ticket_for
+from engine.wsgi import application
+from tests.integration.engine.door import BASE, everything, post, slots_of, statements
+from tests.practice import Practice
+
+Answer = tuple[int, dict[str, str], Any]
+URL = settings.ENV.redis_url.get_secret_value()
+
+
+@pytest.fixture(autouse=True)
+def crowded(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A waiting room that lets one in a second; nobody has come yet."""
+    room = WaitingRoom(URL, holds_a_second=1)
+    monkeypatch.setattr("engine.taking.waiting_room", lambda: room)
+    yield
+    redis().delete(line(practice))
+
+
+def redis() -> "Redis":
+    return Redis.from_url(URL)
+
+
+def line(practice: Practice) -> str:
+    return f"line:{{{practice.doctor.clinic_id}}}"
+
+
+def line_up(practice: Practice) -> int:
+    """The next place in line is a minute away; now, in ms of Redis' clock."""
+    seconds, micros = redis().time()
+    now = int(seconds * 1000 + micros // 1000)
+    redis().set(line(practice), now + 60_000)
+    return now
+
+
+def hold(practice: Practice, slot: dict[str, Any] | None = None, body: bytes = b"", **headers: str) -> Answer:
+    """(status, headers, JSON) of a hold at the door, from an address of the clinic's own."""
+    sent, told = body or json.dumps({"slot": (slot or {})["slot"]}).encode(), list[Any]()
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": f"{BASE}/holds",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "REMOTE_ADDR": practice.slug,
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(sent)),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": BytesIO(sent),
+        **{f"HTTP_{name.upper()}": value for name, value in headers.items()},
+    }
+    answer = b"".join(application(environ, lambda *line: told.extend(line)))
+    return int(told[0].split()[0]), dict(told[1]), json.loads(answer)
+
+
+def test_a_slot_that_is_held_is_refused_as_django_refuses_it_and_without_the_database(http: Client, practice: Practice) -> None:
+    slot = slots_of(http, practice)[0]
+    assert hold(practice, slot)[0] == 201
+    usual, before = post(http, "/holds", {"slot": slot["slot"]}), everything()
+
+    with statements() as sent:
+        status, headers, problem = hold(practice, slot)
+
+    assert (status, problem) == (409, usual.json())
+    assert headers == dict(usual.headers)
+    assert problem["alternatives"]
+    assert (sent, everything()) == ([], before)
+
+
+def test_who_must_wait_is_told_so_at_the_door_and_who_has_waited_is_let_in(http: Client, practice: Practice) -> None:
+    slots, now = slots_of(http, practice), line_up(practice)
+
+    with statements() as sent:
+        status, headers, problem = hold(practice, slots[0])
+
+    assert (status, problem["code"], sent) == (429, "rate_limited", [])
+    assert int(headers["Retry-After"]) == problem["retry_after"] >= 59
+    assert hold(practice, slots[0], waiting_ticket=problem["ticket"])[2]["ticket"] == problem["ticket"]
+    ripe = ticket_for(now - 1_000, practice.doctor.clinic_id)
+    assert hold(practice, slots[0], waiting_ticket=ripe)[0] == 201, "let in once, and asked once"
+    assert hold(practice, slots[1], waiting_ticket=ripe)[0] == 429, "it is used"
+
+
+def test_a_request_is_counted_once_whoever_answers_it(http: Client, practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
+    slots, limit = slots_of(http, practice), Limit("t" + uuid4().hex, 3, 60)
+    for place in ("engine.quick", "engine.api"):
+        monkeypatch.setattr(f"{place}.PUBLIC_WRITE", limit)
+
+    answers = [hold(practice, slots[n]) for n in (0, 1, 0, 2)]
+
+    assert [answer[0] for answer in answers] == [201, 201, 409, 429]
+    assert answers[3][1]["RateLimit-Policy"].endswith(";q=3;w=60")
+
+
+def test_a_repetition_gets_its_first_answer_past_any_line_and_whoever_has_the_slot_now(http: Client, practice: Practice) -> None:
+    slot, key = slots_of(http, practice)[0], uuid4().hex
+    status, _, first = hold(practice, slot, idempotency_key=key)
+    assert status == 201
+    line_up(practice)
+
+    assert hold(practice, slot, idempotency_key=key)[2] == first
+    redis().delete(line(practice))
+    assert http.delete(f"{BASE}/holds/{first['id']}", headers={"Hold-Secret": first["secret"]}).status_code == 204
+    assert hold(practice, slot)[0] == 201, "another has it"
+
+    again = hold(practice, slot, idempotency_key=key)
+    assert (again[0], again[1]["Idempotent-Replayed"], again[2]) == (201, "true", first)
+    assert hold(practice, slot, idempotency_key=uuid4().hex)[0] == 409
+    assert hold(practice, body=json.dumps({"slot": slot["slot"], "seconds": 60}).encode(), idempotency_key=key)[2]["code"] == (
+        "idempotency_mismatch"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "param"),
+    [
+        (b"{", {}, 422, "body"),
+        (b"[]", {}, 422, "body"),
+        (b'{"slot": "forged"}', {}, 422, "slot"),
+        (b'{"slot": "x", "colour": "red"}', {}, 422, "colour"),
+        (b'{"slot": "x", "seconds": "60"}', {}, 422, "seconds"),
+        (b'{"slot": "' + b"x" * 5_000 + b'"}', {}, 422, "slot"),
+        (b'{"slot": "%s"}', {"idempotency_key": "\xe4"}, 422, "Idempotency-Key"),
+        (b'{"slot": "%s"}', {"authorization": "Bearer nobody"}, 401, None),
+    ],
+)
+def test_what_is_not_understood_at_the_door_is_refused_by_django(
+    http: Client, practice: Practice, body: bytes, headers: dict[str, str], status: int, param: str | None
+) -> None:
+    slot, before = slots_of(http, practice)[0], everything()
+
+    found = hold(practice, None, body.replace(b"%s", slot["slot"].encode()), **headers)
+
+    assert (found[0], found[2].get("param")) == (status, param), found
+    assert everything() == before
