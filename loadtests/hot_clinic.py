@@ -2,9 +2,11 @@
 
     .venv/bin/python -m loadtests.hot_clinic --start
 
-All have opened the page before and have the same hundred slots before them. Who is refused takes an alternative, as long as it is
-one of the hundred; else they have lost, and it is counted whether they were told what else is free. The exit status is 1 when a
-slot was sold twice or not at all, when somebody lost without being told, or when `./manage.py engine verify` is not clean.
+All have opened the page before and have the same hundred slots before them. They do what the booking page does: who is asked to
+wait keeps the place in line, and asks again when the turn comes or the time is gone. Who is refused chooses an alternative within
+three seconds, as long as it is one of the hundred; else they have lost, and it is counted whether they were told what else is free.
+The exit status is 1 when a slot was sold twice or not at all, when somebody lost without being told, or when
+`./manage.py engine verify` is not clean.
 """
 
 import argparse
@@ -14,7 +16,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +31,8 @@ from loadtests.target import Json, Target
 
 _CALENDARS = 5
 _TRIES = 20
+_CHOOSES_S = (1.0, 3.0)
+"""How long people look at the alternatives."""
 _PATIENCE_S = 30.0
 _LONGEST_S = 600
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -50,12 +54,29 @@ SMALL = Rush(people=60, slots=10, within_s=0.5, others_per_s=20.0, seconds=1.5, 
 
 
 @dataclass
+class _Line:
+    """One person's place in line, whichever slot is wanted."""
+
+    ticket: str = ""
+    turn: float = 0.0
+
+    def told(self, ticket: str, seconds: float) -> None:
+        self.ticket, self.turn = ticket or self.ticket, time.monotonic() + seconds
+
+    async def wait(self, is_gone: Callable[[], bool]) -> None:
+        while time.monotonic() < self.turn and not is_gone():
+            await asyncio.sleep(1)
+
+
+@dataclass
 class Hot:
     """The hundred slots of one clinic, and what came of them."""
 
     place: Place
     slots: Sequence[str]
     sold: Counter[str] = field(default_factory=Counter)
+    gone: set[str] = field(default_factory=set)
+    """What every open page has seen vanish."""
     told: int = 0
     untold: int = 0
     asked_to_wait: int = 0
@@ -64,10 +85,12 @@ class Hot:
         """One person's nine o'clock: of the public, at an address of their own. Raises Refused, Failed."""
         random, wanted, alternatives = Random(luck), list(self.slots), [""]
         at = {"X-Forwarded-For": f"10.{random.randrange(256)}.{random.randrange(256)}.{random.randrange(256)}"}
+        line = _Line()
         for _ in range(_TRIES):
             slot = random.choice(wanted)
-            status, body = await self._hold(ask, slot, at)
+            status, body = await self._hold(ask, slot, at, line)
             if status == 201:
+                self.gone.add(slot)
                 await self._confirm(ask, slot, json.loads(body), at)
                 return
             if status != 409:
@@ -76,21 +99,22 @@ class Hot:
             wanted = [other for other in alternatives if other in self.slots]
             if not wanted:
                 break
+            await asyncio.sleep(random.uniform(*_CHOOSES_S))
         self.told += bool(alternatives)
         self.untold += not alternatives
         raise Refused
 
-    async def _hold(self, ask: Ask, slot: str, at: Mapping[str, str]) -> tuple[int, bytes]:
+    async def _hold(self, ask: Ask, slot: str, at: Mapping[str, str], line: "_Line") -> tuple[int, bytes]:
         """Whoever is asked to wait waits, and comes back with the ticket, as the booking page does."""
-        headers = dict(at)
         for _ in range(_TRIES):
+            await line.wait(lambda: slot in self.gone)
+            headers = {**at, **({"Waiting-Ticket": line.ticket} if line.ticket else {})}
             status, answer = await ask("POST", f"{API}/holds", json.dumps({"slot": slot}).encode(), headers=headers)
             if status not in (429, 503):
                 break
             self.asked_to_wait += 1
             told = json.loads(answer)
-            headers |= {"Waiting-Ticket": told["ticket"]} if "ticket" in told else {}
-            await asyncio.sleep(told.get("retry_after") or 1)
+            line.told(told.get("ticket", ""), told.get("retry_after") or 1)
         return status, answer
 
     async def _confirm(self, ask: Ask, slot: str, hold: Json, at: Mapping[str, str]) -> None:

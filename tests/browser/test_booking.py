@@ -433,7 +433,7 @@ def test_every_step_can_be_read_by_everybody(new_page: NewPage, complaints: list
 def test_who_waits_in_line_comes_back_with_the_ticket_and_need_not_wait_for_a_time_that_is_gone(
     new_page: NewPage, clinic: Clinic, complaints: list[str]
 ) -> None:
-    slot, other = clinic.slots("Follow-up", DOCTOR)[1:3]
+    slot, other, another = clinic.slots("Follow-up", DOCTOR)[1:4]
     page = new_page("/book/demo/")
     waits = iter((1, 600))
 
@@ -452,6 +452,12 @@ def test_who_waits_in_line_comes_back_with_the_ticket_and_need_not_wait_for_a_ti
     page.route(HOLDS, wait_in_line, times=1)
     page.locator("#times").get_by_role("button", name=re.compile(clock(other).replace("\u00a0", r"\s"))).click()
     expect(page.get_by_role("alert")).to_contain_text("about 600 seconds")
+    look(page, "booking-line")
     clinic.confirm(clinic.hold(other))
     expect(page.get_by_role("alert")).to_contain_text("Somebody else just took this time.")
+    assert [request.headers.get("waiting-ticket") for request in holds[2:]] == [None, "a-ticket"]
+
+    page.locator("#times").get_by_role("button", name=re.compile(clock(another).replace("\u00a0", r"\s"))).click()
+    expect(page.get_by_role("alert")).to_contain_text("You have a place in line")
+    assert len(holds) == 4, "another time has the same place, and is asked for when the turn comes"
     complaints[:] = [text for text in complaints if "429" not in text and "409" not in text]

@@ -185,25 +185,33 @@ async function take(slot) {
   });
 }
 
+/** Our place in the clinic's line, whichever time is wanted. @type {{ticket: string, turn: number} | undefined}  turn: on the page's clock, in ms */
+let place;
+
 /**
- * Asks for a hold until it is our turn: a crowd at one clinic waits in line, each with a ticket for a place.
+ * Asks for a hold when it is our turn: a crowd at one clinic waits in line, each with a ticket for a place.
  * @param {Slot} slot @returns {Promise<{id: string, secret: string, expires_at: string} | null>}  null: who waited went away
  */
 async function inLine(slot) {
   const from = step();
   const isOffered = () => free.slots.some(({ start, calendar }) => start === slot.start && calendar === slot.calendar);
   const wasOffered = isOffered();
-  for (let ticket = ""; step() === from; ) {
-    try {
-      const headers = ticket ? { "Waiting-Ticket": ticket } : undefined;
-      return await post("/holds", { slot: slot.slot, state: wish.state }, { asPatient: true, headers });
-    } catch (error) {
-      const { ticket: given, retry_after: seconds } = error instanceof Refused ? error.fields : {};
-      if (!given) throw error;
-      ticket = given;
-      say(text("booking.in_line", { count: seconds }));
+  while (step() === from) {
+    if (place && performance.now() < place.turn) {
+      say(text("booking.in_line", { count: Math.ceil((place.turn - performance.now()) / 1_000) }), { calm: true });
       // A time that is gone meanwhile need not be waited for: the answer has others.
-      for (let left = seconds; left > 0 && step() === from && isOffered() === wasOffered; left--) await aSecond();
+      while (performance.now() < place.turn && step() === from && isOffered() === wasOffered) await aSecond();
+      if (step() !== from) break;
+    }
+    try {
+      const headers = place && { "Waiting-Ticket": place.ticket };
+      const answer = await post("/holds", { slot: slot.slot, state: wish.state }, { asPatient: true, headers });
+      place = undefined;
+      return answer;
+    } catch (error) {
+      const { ticket, retry_after: seconds } = error instanceof Refused ? error.fields : {};
+      if (!ticket) throw error;
+      place = { ticket, turn: performance.now() + 1_000 * seconds };
     }
   }
   return null;

@@ -23,8 +23,8 @@ export function describe(name, wish, slot) {
   write(more, [type?.name, calendars.get(slot.calendar)?.name, modalityName(slot.modality), place].filter(Boolean).join(" · "));
 }
 
-/** @param {string} told @param {{others?: Slot[], onTake?: (slot: Slot) => void}} [offer] */
-export function say(told, { others = [], onTake = () => {} } = {}) {
+/** @param {string} told @param {{others?: Slot[], onTake?: (slot: Slot) => void, calm?: boolean}} [how]  calm: nothing went wrong */
+export function say(told, { others = [], onTake = () => {}, calm = false } = {}) {
   const problem = byId("problem");
   const ahead = others.filter(({ start }) => Date.parse(start) > serverNow());
   drawSlots(byId("alternatives"), ahead, {
@@ -33,6 +33,7 @@ export function say(told, { others = [], onTake = () => {} } = {}) {
     noteOf: ({ calendar }) => calendars.get(calendar)?.name ?? "",
     onTake,
   });
+  problem.classList.toggle("calm", calm);
   problem.hidden = false;
   write(/** @type {HTMLElement} */ (problem.firstElementChild), ahead.length ? `${told} ${text("times.others")}` : told);
   problem.scrollIntoView({ block: "nearest" });
