@@ -20,7 +20,7 @@ class EngineEnvironment(ServiceEnvironment):
     service_key_file_engine: Path
     sealing_jwks_file: Path
     """Records' public keys, to which patient details are sealed (`envelopes.py`)."""
-    holds_a_second: Annotated[int, Field(ge=0, le=1000)] = 50
+    holds_a_second: Annotated[int, Field(ge=0, le=1000)] = 10
     """How many holds a second one clinic's public page may take before the waiting room opens; 0: it never does."""
     prepared_statements: bool = True
     """Off behind a pooler that gives a connection to another client after each transaction."""

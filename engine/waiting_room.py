@@ -23,7 +23,7 @@ from engine.locks import gate_keys, granted_key
 from engine.offers import Offer
 from engine.rows import Once
 
-BURST_S = 2
+BURST_S = 1
 """A clinic that was quiet lets the holds of so many seconds in at once."""
 LONGEST_LINE_S = 120
 TICKET_KEPT_S = 300

@@ -46,7 +46,7 @@ class Rush:
     slots: int = 100
     within_s: float = 3.0
     others_per_s: float = 40.0
-    seconds: float = 8.0
+    seconds: float = 16.0
     rounds: int = 3
 
 
