@@ -103,13 +103,14 @@ def _elsewhere(offer: Offer) -> Offer | None:
 
 
 def _looked(offer: Offer) -> _Nearby:
-    """At most about a second old, so that a crowd costs one search: while one looks, the others have what was."""
+    """A second old or two, so that a crowd costs one search a second: while one looks, the others have what was."""
     key, now = (offer.visit_type, offer.start // DAY_S), time.monotonic()
     kept = _nearby.get(key)
     if kept is not None:
         if now < kept.until:
             return kept
-        _nearby[key] = kept._replace(until=now + _NEARBY_AGE_S)
+        if now < kept.until + _NEARBY_AGE_S:
+            _nearby[key] = kept._replace(until=now + _NEARBY_AGE_S)
     day = offer.start - offer.start % DAY_S
     found = queries.slots(queries.visit_type(offer.visit_type), Interval(day, day + 3 * DAY_S), limit=500)
     if len(_nearby) > 1000:

@@ -12,6 +12,9 @@ from django.test import Client
 from redis import Redis
 
 from apps.kernel.limits import Limit
+from apps.kernel.shapes import in_zone
+from engine import queries, taking
+from engine.errors import SlotTaken
 from engine.waiting_room import WaitingRoom, ticket_for
 from engine.wsgi import application
 from tests.integration.engine.door import BASE, everything, post, slots_of, statements
@@ -145,3 +148,30 @@ def test_what_is_not_understood_at_the_door_is_refused_by_django(
 
     assert (found[0], found[2].get("param")) == (status, param), found
     assert everything() == before
+
+
+def test_what_else_is_free_costs_a_crowd_one_search_a_second(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
+    offers, clock, searches = practice.offers(), [1000.0], list[int]()
+    search = queries.slots
+
+    def slots(*args: Any, **kwargs: Any) -> queries.Found:
+        searches.append(1)
+        if len(searches) == depth:  # another one of the crowd, meanwhile
+            meanwhile.append(taking.with_alternatives(SlotTaken(), offers[0]).alternatives)
+        return search(*args, **kwargs)
+
+    def at(seconds: float) -> Any:
+        clock[0] = seconds
+        return taking.with_alternatives(SlotTaken(), offers[0]).alternatives
+
+    monkeypatch.setattr("engine.taking.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("engine.taking.queries.slots", slots)
+    depth, meanwhile = 0, list[Any]()
+
+    first = at(1000.0)
+    assert first[0]["start"] == in_zone(offers[0].start, "UTC"), "the nearest are of the other practitioner, then"
+    assert (at(1000.9), len(searches)) == (first, 1)
+    depth = 2
+    assert (at(1001.5), len(searches), meanwhile) == (first, 2, [first]), "while one looks, the others have what was"
+    depth = 3
+    assert (at(1060.0), len(searches)) == (first, 4), "but not what was a minute ago"
