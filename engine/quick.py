@@ -6,33 +6,26 @@ answered with the same headers. Everything else, and whatever goes wrong, is Dja
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from http.client import responses
+from collections.abc import Iterable
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import DatabaseError
+from django.http import HttpResponse
 from pydantic import ValidationError
 
 from apps.kernel.callers import limited
-from apps.kernel.http import HEADERS, address, in_line, observed
+from apps.kernel.http import Application, address, observed, said
 from apps.kernel.problems import Problem
 from apps.kernel.tokens import SESSION_COOKIE
 from engine import availability, offers, shapes
 from engine.callers import ADMITTED, PUBLIC_READ, PUBLIC_WRITE, public_once
 from engine.taking import admit
 
-Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
-_HOLDS = "/api/engine/v1/holds"
-_HOLDS_ROUTE = "api/engine/v1/holds"
+_HOLDS = "api/engine/v1/holds"
 _USUAL_HOLD = 4 * 1024
-
-
-class _Said(NamedTuple):
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    route: str
+_Answer = tuple[HttpResponse, str]
+"""An answer, and the route that gives it."""
 
 
 def quick(application: Application) -> Application:
@@ -40,38 +33,35 @@ def quick(application: Application) -> Application:
 
     def door(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         started, method = time.perf_counter(), environ["REQUEST_METHOD"]
-        said = None
-        if not _is_somebody(environ):
-            said = _slots(environ) if method == "GET" else _no_hold(environ)
-        if said is None:
+        found = None if _is_somebody(environ) else _slots(environ) if method == "GET" else _no_hold(environ)
+        if found is None:
             return application(environ, start_response)
-        headers = {**HEADERS, **said.headers, "Content-Length": str(len(said.body))}
-        start_response(f"{said.status} {responses[said.status]}", list(headers.items()))
-        observed(said.route, method, said.status, time.perf_counter() - started)
-        return [said.body]
+        answer, route = found
+        observed(route, method, answer.status_code, time.perf_counter() - started)
+        return said(start_response, answer)
 
     return door
 
 
-def _slots(environ: dict[str, Any]) -> _Said | None:
+def _slots(environ: dict[str, Any]) -> _Answer | None:
     """The answer to a search that was asked before."""
     known = availability.remembered(environ)
-    if known is None or in_line.too_long(environ, 0):
+    if known is None:
         return None
     question, route = known
     try:
         limited(PUBLIC_READ, address(environ))
-        return _Said(200, {"Content-Type": "application/json"}, availability.answer(question), route)
+        return HttpResponse(availability.answer(question), content_type="application/json"), route
     except (Problem, DatabaseError):
         return None
 
 
-def _no_hold(environ: dict[str, Any]) -> _Said | None:
+def _no_hold(environ: dict[str, Any]) -> _Answer | None:
     """The refusal of a hold; what is not refused is counted and admitted, and Django's to try."""
     length = environ.get("CONTENT_LENGTH") or ""
-    if environ["PATH_INFO"] != _HOLDS or environ["REQUEST_METHOD"] != "POST":
+    if environ["PATH_INFO"] != f"/{_HOLDS}" or environ["REQUEST_METHOD"] != "POST":
         return None
-    if not length.isdigit() or int(length) > _USUAL_HOLD or in_line.too_long(environ, int(length)):
+    if not length.isdigit() or int(length) > _USUAL_HOLD:
         return None
     body = environ["wsgi.input"].read(int(length))
     environ["wsgi.input"] = BytesIO(body)
@@ -84,8 +74,7 @@ def _no_hold(environ: dict[str, Any]) -> _Said | None:
         limited(PUBLIC_WRITE, address(environ))
         admit(offer, ticket=environ.get("HTTP_WAITING_TICKET", ""), once=once, state=wanted.state)
     except Problem as refused:
-        answer = refused.response()
-        return _Said(answer.status_code, answer.headers, answer.content, _HOLDS_ROUTE)
+        return refused.response(), _HOLDS
     except DatabaseError:
         return None
     environ[ADMITTED] = True

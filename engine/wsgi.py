@@ -4,11 +4,11 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from apps.kernel.http import sized
+from apps.kernel.http import entrance
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "engine.settings")
-_django = sized(get_wsgi_application())
+_django = get_wsgi_application()
 
 from engine.quick import quick  # noqa: E402 - models can be imported only now
 
-application = quick(_django)
+application = entrance(quick(_django))

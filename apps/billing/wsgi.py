@@ -4,7 +4,7 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from apps.kernel.http import sized
+from apps.kernel.http import entrance
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "apps.billing.settings")
-application = sized(get_wsgi_application())
+application = entrance(get_wsgi_application())

@@ -27,6 +27,8 @@ from apps.kernel.problems import (
 
 log = logging.getLogger(__name__)
 
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
 _USUAL_BODY = 64 * 1024
 HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
 """What every answer says unless it says otherwise."""
@@ -56,17 +58,33 @@ def observed(route: str, method: str, status: int, seconds: float) -> None:
     _series(route, method, status).observe(seconds)
 
 
-def sized(application: Callable[[dict[str, Any], Any], Iterable[bytes]]) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
-    """A WSGI application that knows how long every body is: Django takes one that comes in chunks for empty."""
+def entrance(application: Application) -> Application:
+    """A WSGI application behind which nobody is who has stood in line too long, and every body has a length.
 
-    def with_length(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    Django takes a body that comes in chunks for empty.
+    """
+    line = Line()
+
+    def enter(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        length = environ.get("CONTENT_LENGTH") or "0"
+        if line.too_long(environ, int(length) if length.isdigit() else 0):
+            observed("unknown", environ["REQUEST_METHOD"], 503, 0)
+            again = randint(1, 3)  # noqa: S311 - no secret
+            return said(start_response, Unavailable("Too many ask at the moment.", retry_after=again).response())
         if "CONTENT_LENGTH" not in environ and "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
             # One byte more than is allowed is enough to see that it is too much.
             body = environ["wsgi.input"].read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
             environ |= {"CONTENT_LENGTH": str(len(body)), "wsgi.input": BytesIO(body)}
         return application(environ, start_response)
 
-    return with_length
+    return enter
+
+
+def said(start_response: Any, answer: HttpResponse) -> list[bytes]:
+    """An answer that does not come from Django, as its door would give it."""
+    headers = {**HEADERS, **answer.headers, "Content-Length": str(len(answer.content))}
+    start_response(f"{answer.status_code} {answer.reason_phrase}", list(headers.items()))
+    return [answer.content]
 
 
 class Door:
@@ -80,8 +98,6 @@ class Door:
         length = request.META.get("CONTENT_LENGTH") or "0"
         if length.isdigit() and int(length) > _longest(request):
             response = PayloadTooLarge().response()
-        elif in_line.too_long(request.META, int(length) if length.isdigit() else 0):
-            response = Unavailable("Too many ask at the moment.", retry_after=randint(1, 3)).response()  # noqa: S311 - no secret
         else:
             response = self._get_response(request)
         if response.status_code == 405 and response.get("Content-Type") != PROBLEM_JSON:
@@ -126,10 +142,6 @@ class Line:
             self._short_at = now
         lasts = now - self._short_at > _LASTS_AFTER_S and meta.get("REQUEST_METHOD") in ("GET", "HEAD")
         return (LONGEST_LASTING_S if lasts else LONGEST_QUEUE_S) < waited < _EDGE_TIMEOUT_S
-
-
-in_line = Line()
-"""This process's."""
 
 
 def _longest(request: HttpRequest) -> int:

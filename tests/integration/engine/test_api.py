@@ -1,7 +1,6 @@
 """The door: who may ask, what is refused and how, and that a refusal changes nothing."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from io import BytesIO
@@ -15,7 +14,7 @@ from django.db import connection
 from django.db.models import F
 from django.test import Client, RequestFactory
 
-from apps.kernel.http import LONGEST_QUEUE_S, Line, as_response
+from apps.kernel.http import as_response
 from apps.kernel.limits import Limit
 from apps.kernel.shapes import in_zone
 from engine import models
@@ -327,47 +326,6 @@ def test_a_public_caller_is_limited_and_told_for_how_long(
     assert int(answers[2]["Retry-After"]) == problem["retry_after"] > 0
     assert answers[2]["RateLimit-Policy"].endswith(";q=2;w=60")
     assert answers[2]["RateLimit"].endswith(f";r=0;t={problem['retry_after']}")
-
-
-def test_who_has_stood_in_line_too_long_is_refused_before_any_work(http: Client, practice: Practice) -> None:
-    offers, before = slots_of(http, practice), everything()
-
-    def since(seconds: float, index: int, **more: str) -> Any:
-        return post(http, "/holds", {"slot": offers[index]["slot"], **more}, x_request_start=f"{time.time() - seconds:.3f}")
-
-    problem = refused(since(LONGEST_QUEUE_S + 1, 0), 503, "unavailable")
-    assert (problem["retryable"], problem["retry_after"] in (1, 2, 3)) == (True, True)
-    assert everything() == before
-
-    assert since(LONGEST_QUEUE_S / 4, 0).status_code == 201
-    assert since(3600, 1).status_code == 201, "the edge's clock is wrong"
-    assert since(-3600, 2).status_code == 201
-    assert post(http, "/holds", {"slot": offers[3]["slot"]}, x_request_start="soon").status_code == 201
-    refused(since(LONGEST_QUEUE_S + 1, 4, modality="x" * 5_000), 422, "validation_failed")  # a body that may just have been slow
-
-
-def test_in_a_line_that_lasts_readers_give_way_and_writers_do_not(
-    http: Client, practice: Practice, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = [1000.0]
-    monkeypatch.setattr("apps.kernel.http.time.monotonic", lambda: clock[0])
-    monkeypatch.setattr("apps.kernel.http.in_line", Line())
-    slots = slots_of(http, practice)
-
-    def read(waited: float, *, at: float) -> int:
-        clock[0] = at
-        stamp = {"x-request-start": f"{time.time() - waited:.3f}"}
-        return int(http.get(f"{BASE}/clinics/{practice.slug}", headers=stamp).status_code)
-
-    assert read(1.0, at=1000.5) == 200, "a burst is waited for"
-    assert read(1.0, at=1001.5) == 503, "it has not been short for a second"
-    assert read(0.3, at=1001.6) == 200, "not so long"
-    assert read(1.0, at=1001.7) == 503, "that was not short"
-    held = post(http, "/holds", {"slot": slots[0]["slot"]}, x_request_start=f"{time.time() - 1:.3f}")
-    assert held.status_code == 201
-    assert read(0.05, at=1001.8) == 200
-    assert read(1.0, at=1002.7) == 200, "it was short a moment ago"
-    assert read(0.0, at=1005.0) == 200
 
 
 # --- bad input: each gets its error and changes nothing -----------------------------------------------------------------

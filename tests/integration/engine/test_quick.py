@@ -1,6 +1,7 @@
 """Holds at the engine's WSGI door: what is refused before Django is what Django would have refused, and nothing else."""
 
 import json
+import time
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
@@ -11,6 +12,7 @@ from django.conf import settings
 from django.test import Client
 from redis import Redis
 
+from apps.kernel.http import LONGEST_QUEUE_S, Application, entrance
 from apps.kernel.limits import Limit
 from apps.kernel.shapes import in_zone
 from engine import queries, taking
@@ -51,10 +53,16 @@ def line_up(practice: Practice) -> int:
 
 def hold(practice: Practice, slot: dict[str, Any] | None = None, body: bytes = b"", **headers: str) -> Answer:
     """(status, headers, JSON) of a hold at the door, from an address of the clinic's own."""
-    sent, told = body or json.dumps({"slot": (slot or {})["slot"]}).encode(), list[Any]()
+    return ask(practice, "POST", "/holds", body or json.dumps({"slot": (slot or {})["slot"]}).encode(), **headers)
+
+
+def ask(
+    practice: Practice, method: str, path: str, sent: bytes = b"", *, door: Application = application, **headers: str
+) -> Answer:
+    told: list[Any] = []
     environ = {
-        "REQUEST_METHOD": "POST",
-        "PATH_INFO": f"{BASE}/holds",
+        "REQUEST_METHOD": method,
+        "PATH_INFO": BASE + path,
         "SERVER_NAME": "localhost",
         "SERVER_PORT": "80",
         "REMOTE_ADDR": practice.slug,
@@ -64,7 +72,7 @@ def hold(practice: Practice, slot: dict[str, Any] | None = None, body: bytes = b
         "wsgi.input": BytesIO(sent),
         **{f"HTTP_{name.upper()}": value for name, value in headers.items()},
     }
-    answer = b"".join(application(environ, lambda *line: told.extend(line)))
+    answer = b"".join(door(environ, lambda *line: told.extend(line)))
     return int(told[0].split()[0]), dict(told[1]), json.loads(answer)
 
 
@@ -148,6 +156,48 @@ def test_what_is_not_understood_at_the_door_is_refused_by_django(
 
     assert (found[0], found[2].get("param")) == (status, param), found
     assert everything() == before
+
+
+def test_who_has_stood_in_line_too_long_is_refused_before_any_work(http: Client, practice: Practice) -> None:
+    slots, before = slots_of(http, practice), everything()
+
+    def since(seconds: float, index: int, body: bytes = b"") -> Answer:
+        redis().delete(line(practice))
+        return hold(practice, slots[index], body, x_request_start=f"{time.time() - seconds:.3f}")
+
+    with statements() as sent:
+        status, headers, problem = since(LONGEST_QUEUE_S + 1, 0)
+    assert (status, problem["code"], problem["retryable"], sent) == (503, "unavailable", True, [])
+    assert int(headers["Retry-After"]) == problem["retry_after"] in (1, 2, 3)
+    assert headers["Content-Type"] == "application/problem+json"
+    assert everything() == before
+
+    assert since(LONGEST_QUEUE_S / 4, 0)[0] == 201
+    assert since(3600, 1)[0] == 201, "the edge's clock is wrong"
+    assert since(-3600, 2)[0] == 201
+    assert hold(practice, slots[3], x_request_start="soon")[0] == 201
+    slow = json.dumps({"slot": slots[4]["slot"], "modality": "x" * 5_000}).encode()
+    assert since(LONGEST_QUEUE_S + 1, 4, slow)[2]["code"] == "validation_failed", "a large body may just have been slow"
+
+
+def test_in_a_line_that_lasts_readers_give_way_and_writers_do_not(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("apps.kernel.http.time.monotonic", lambda: clock[0])
+    door = entrance(application)
+
+    def served(waited: float, *, at: float, method: str = "GET") -> bool:
+        clock[0] = at
+        path = f"/clinics/{practice.slug}" if method == "GET" else "/holds"
+        return ask(practice, method, path, b"", door, x_request_start=f"{time.time() - waited:.3f}")[0] != 503
+
+    assert served(1.0, at=1000.5), "a burst is waited for"
+    assert not served(1.0, at=1001.5), "it has not been short for a second"
+    assert served(0.3, at=1001.6), "not so long"
+    assert not served(1.0, at=1001.7), "that was not short"
+    assert served(1.0, at=1001.7, method="POST")
+    assert served(0.05, at=1001.8)
+    assert served(1.0, at=1002.7), "it was short a moment ago"
+    assert served(0.0, at=1005.0)
 
 
 def test_what_else_is_free_costs_a_crowd_one_search_a_second(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
