@@ -57,7 +57,7 @@ def hold(practice: Practice, slot: dict[str, Any] | None = None, body: bytes = b
 
 
 def ask(
-    practice: Practice, method: str, path: str, sent: bytes = b"", *, door: Application = application, **headers: str
+    practice: Practice, method: str, path: str, sent: bytes = b"", door: Application = application, /, **headers: str
 ) -> Answer:
     told: list[Any] = []
     environ = {
