@@ -68,14 +68,36 @@ WHERE v.uid = %s AND v.active AND k.slug = %s ORDER BY c.id
 """
 
 
-def answer(question: Question) -> bytes:
-    """The body of the answer. Raises NotFound, ValidationFailed."""
+class _Look(NamedTuple):
+    """What memory and Redis have for a question; `body` is the answer if all is as it was when that was given."""
+
+    within: Interval
+    now: int
+    known: _Offered | None
+    told: Told | None
+    kept: _Answer | None
+    body: bytes | None
+
+
+def unchanged(question: Question) -> bytes | None:
+    """The body of the answer, if all is as it was when it was given last. Raises ValidationFailed."""
+    return _look(question).body
+
+
+def _look(question: Question) -> _Look:
     clinic, query = question
     within, now = asked.within(query.from_, query.to), int(clock())
     known, kept = _offered.get((clinic, query.visit_type)), _answers.get(question)
     told = stands.read(known.visit_type, known.calendars) if known else None
-    if told and kept and (kept.told, kept.within) == (told, within) and kept.made <= now < kept.until:
-        return kept.body
+    same = told and kept and (kept.told, kept.within) == (told, within) and kept.made <= now < kept.until
+    return _Look(within, now, known, told, kept, kept.body if kept and same else None)
+
+
+def answer(question: Question) -> bytes:
+    """The body of the answer. Raises NotFound, ValidationFailed."""
+    within, now, known, told, kept, body = _look(question)
+    if body is not None:
+        return body
     from_redis = _as_told(known, told, now=now)
     if known and told and not from_redis:  # of before a restore, or of another revision
         stands.forget(calendars=known.calendars, visit_types=[known.visit_type])

@@ -6,7 +6,7 @@ answered with the same headers. Everything else, and whatever goes wrong, is Dja
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any
 
@@ -15,7 +15,7 @@ from django.http import HttpResponse
 from pydantic import ValidationError
 
 from apps.kernel.callers import limited
-from apps.kernel.http import Application, address, observed, said
+from apps.kernel.http import Application, Found, address, said
 from apps.kernel.problems import Problem
 from apps.kernel.tokens import SESSION_COOKIE
 from engine import availability, offers, shapes
@@ -24,44 +24,42 @@ from engine.taking import admit
 
 _HOLDS = "api/engine/v1/holds"
 _USUAL_HOLD = 4 * 1024
-_Answer = tuple[HttpResponse, str]
-"""An answer, and the route that gives it."""
 
 
 def quick(application: Application) -> Application:
     """A WSGI application that answers what it knows and leaves the rest to `application`."""
 
     def door(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        started, method = time.perf_counter(), environ["REQUEST_METHOD"]
-        found = None if _is_somebody(environ) else _slots(environ) if method == "GET" else _no_hold(environ)
-        if found is None:
-            return application(environ, start_response)
-        answer, route = found
-        observed(route, method, answer.status_code, time.perf_counter() - started)
-        return said(start_response, answer)
+        started = time.perf_counter()
+        found = _no_hold(environ) if environ["REQUEST_METHOD"] == "POST" else _searched(environ, availability.answer)
+        return application(environ, start_response) if found is None else said(start_response, environ, found, started=started)
 
     return door
 
 
-def _slots(environ: dict[str, Any]) -> _Answer | None:
+def at_hand(environ: dict[str, Any]) -> Found | None:
+    """The answer to a search, if nothing has changed since it was given last."""
+    return _searched(environ, availability.unchanged)
+
+
+def _searched(environ: dict[str, Any], answer: Callable[[availability.Question], bytes | None]) -> Found | None:
     """The answer to a search that was asked before."""
     known = availability.remembered(environ)
-    if known is None:
+    if known is None or _is_somebody(environ):
         return None
     question, route = known
     try:
         limited(PUBLIC_READ, address(environ))
-        return HttpResponse(availability.answer(question), content_type="application/json"), route
+        body = answer(question)
     except (Problem, DatabaseError):
         return None
+    return None if body is None else (HttpResponse(body, content_type="application/json"), route)
 
 
-def _no_hold(environ: dict[str, Any]) -> _Answer | None:
+def _no_hold(environ: dict[str, Any]) -> Found | None:
     """The refusal of a hold; what is not refused is counted and admitted, and Django's to try."""
     length = environ.get("CONTENT_LENGTH") or ""
-    if environ["PATH_INFO"] != f"/{_HOLDS}" or environ["REQUEST_METHOD"] != "POST":
-        return None
-    if not length.isdigit() or int(length) > _USUAL_HOLD:
+    if environ["PATH_INFO"] != f"/{_HOLDS}" or _is_somebody(environ) or not length.isdigit() or int(length) > _USUAL_HOLD:
         return None
     body = environ["wsgi.input"].read(int(length))
     environ["wsgi.input"] = BytesIO(body)

@@ -9,6 +9,6 @@ from apps.kernel.http import entrance
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "engine.settings")
 _django = get_wsgi_application()
 
-from engine.quick import quick  # noqa: E402 - models can be imported only now
+from engine.quick import at_hand, quick  # noqa: E402 - models can be imported only now
 
-application = entrance(quick(_django))
+application = entrance(quick(_django), at_hand=at_hand)

@@ -28,6 +28,8 @@ from apps.kernel.problems import (
 log = logging.getLogger(__name__)
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+Found = tuple[HttpResponse, str]
+"""An answer that does not come from Django, and the route that gives it."""
 
 _USUAL_BODY = 64 * 1024
 HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
@@ -58,19 +60,19 @@ def observed(route: str, method: str, status: int, seconds: float) -> None:
     _series(route, method, status).observe(seconds)
 
 
-def entrance(application: Application) -> Application:
+def entrance(application: Application, *, at_hand: Callable[[dict[str, Any]], Found | None] = lambda _: None) -> Application:
     """A WSGI application behind which nobody is who has stood in line too long, and every body has a length.
 
-    Django takes a body that comes in chunks for empty.
+    What is `at_hand` costs no more than a refusal, and is never refused. Django takes a body that comes in chunks for empty.
     """
     line = Line()
 
     def enter(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        length = environ.get("CONTENT_LENGTH") or "0"
+        started, length = time.perf_counter(), environ.get("CONTENT_LENGTH") or "0"
         if line.too_long(environ, int(length) if length.isdigit() else 0):
-            observed("unknown", environ["REQUEST_METHOD"], 503, 0)
             again = randint(1, 3)  # noqa: S311 - no secret
-            return said(start_response, Unavailable("Too many ask at the moment.", retry_after=again).response())
+            found = at_hand(environ) or (Unavailable("Too many ask at the moment.", retry_after=again).response(), "unknown")
+            return said(start_response, environ, found, started=started)
         if "CONTENT_LENGTH" not in environ and "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
             # One byte more than is allowed is enough to see that it is too much.
             body = environ["wsgi.input"].read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
@@ -80,8 +82,10 @@ def entrance(application: Application) -> Application:
     return enter
 
 
-def said(start_response: Any, answer: HttpResponse) -> list[bytes]:
-    """An answer that does not come from Django, as its door would give it."""
+def said(start_response: Any, environ: Mapping[str, Any], found: Found, *, started: float) -> list[bytes]:
+    """An answer that does not come from Django, given as its door would; `started` by `perf_counter`."""
+    answer, route = found
+    observed(route, environ["REQUEST_METHOD"], answer.status_code, time.perf_counter() - started)
     headers = {**HEADERS, **answer.headers, "Content-Length": str(len(answer.content))}
     start_response(f"{answer.status_code} {answer.reason_phrase}", list(headers.items()))
     return [answer.content]

@@ -20,7 +20,7 @@ from engine.errors import SlotTaken
 from engine.waiting_room import WaitingRoom, ticket_for
 from engine.wsgi import application
 from tests.integration.engine.door import BASE, everything, post, slots_of, statements
-from tests.practice import Practice
+from tests.practice import DAY, Practice, tomorrow
 
 Answer = tuple[int, dict[str, str], Any]
 URL = settings.ENV.redis_url.get_secret_value()
@@ -62,7 +62,8 @@ def ask(
     told: list[Any] = []
     environ = {
         "REQUEST_METHOD": method,
-        "PATH_INFO": BASE + path,
+        "PATH_INFO": BASE + path.partition("?")[0],
+        "QUERY_STRING": path.partition("?")[2],
         "SERVER_NAME": "localhost",
         "SERVER_PORT": "80",
         "REMOTE_ADDR": practice.slug,
@@ -198,6 +199,27 @@ def test_in_a_line_that_lasts_readers_give_way_and_writers_do_not(practice: Prac
     assert served(0.05, at=1001.8)
     assert served(1.0, at=1002.7), "it was short a moment ago"
     assert served(0.0, at=1005.0)
+
+
+def test_a_search_that_nothing_has_changed_is_answered_however_long_the_line_is(http: Client, practice: Practice) -> None:
+    slot = slots_of(http, practice)[0]
+    words = f"visit_type={practice.visit.uid}&from={slot['start']}&to={in_zone(tomorrow() + DAY, 'UTC')}"
+
+    def search(waited: float) -> tuple[Answer, int]:
+        with statements() as sent:
+            stamp = f"{time.time() - waited:.3f}"
+            return ask(practice, "GET", f"/clinics/{practice.slug}/slots?{words}", x_request_start=stamp), len(sent)
+
+    assert search(3)[0][0] == 503, "nothing is known of it"
+    first = [search(0)[0] for _ in range(3)][0]  # Redis is told where its calendars stand when it is asked again
+    again, asked = search(3)
+    assert (first[0], again[0], again[2], asked) == (200, 200, first[2], 0)
+    held = hold(practice, slot)
+    assert held[0] == 201
+    assert search(3)[0][0] == 503, "it would have to be made anew"
+    now, _ = search(0)
+    assert slot["start"] not in [item["start"] for item in now[2]["items"] if item["calendar"] == slot["calendar"]]
+    assert search(3)[0] == now
 
 
 def test_what_else_is_free_costs_a_crowd_one_search_a_second(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
