@@ -68,44 +68,33 @@ WHERE v.uid = %s AND v.active AND k.slug = %s ORDER BY c.id
 """
 
 
-class _Look(NamedTuple):
-    """What memory and Redis have for a question; `body` is the answer if all is as it was when that was given."""
-
-    within: Interval
-    now: int
-    known: _Offered | None
-    told: Told | None
-    kept: _Answer | None
-    body: bytes | None
+class NotAtHand(Exception):
+    """The answer would have to be made: from days, or from the database."""
 
 
-def unchanged(question: Question) -> bytes | None:
-    """The body of the answer, if all is as it was when it was given last. Raises ValidationFailed."""
-    return _look(question).body
+def answer(question: Question, *, at_hand: bool = False) -> bytes:
+    """The body of the answer; `at_hand`: only if it is the one that was given last, but for the versions in it.
 
-
-def _look(question: Question) -> _Look:
+    Raises NotFound, ValidationFailed, NotAtHand.
+    """
     clinic, query = question
     within, now = asked.within(query.from_, query.to), int(clock())
     known, kept = _offered.get((clinic, query.visit_type)), _answers.get(question)
     told = stands.read(known.visit_type, known.calendars) if known else None
-    same = told and kept and (kept.told, kept.within) == (told, within) and kept.made <= now < kept.until
-    return _Look(within, now, known, told, kept, kept.body if kept and same else None)
-
-
-def answer(question: Question) -> bytes:
-    """The body of the answer. Raises NotFound, ValidationFailed."""
-    within, now, known, told, kept, body = _look(question)
-    if body is not None:
-        return body
+    if told and kept and (kept.told, kept.within) == (told, within) and kept.made <= now < kept.until:
+        return kept.body
     from_redis = _as_told(known, told, now=now)
     if known and told and not from_redis:  # of before a restore, or of another revision
         stands.forget(calendars=known.calendars, visit_types=[known.visit_type])
+    if at_hand and not from_redis:
+        raise NotAtHand
     offered, seen = from_redis or _as_stored(question, known)
     rules = visit_type_rules(offered.visit_type, offered.revision)
     seen = seen._replace(stands=_bearing(rules, question, seen))
     basis, versions = _basis(offered, seen, queries.reached(rules, within)), {one.calendar: one.version for one in seen.stands}
     if kept is None or (kept.within, kept.basis) != (within, basis) or not kept.made <= seen.now < kept.until:
+        if at_hand:
+            raise NotAtHand
         head, until, found = _made(question, rules, within, seen=seen)
         if found != versions:  # somebody wrote meanwhile: true, but not of this basis
             return _body(head, found)

@@ -6,7 +6,7 @@ answered with the same headers. Everything else, and whatever goes wrong, is Dja
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
 
@@ -31,18 +31,18 @@ def quick(application: Application) -> Application:
 
     def door(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         started = time.perf_counter()
-        found = _no_hold(environ) if environ["REQUEST_METHOD"] == "POST" else _searched(environ, availability.answer)
+        found = _no_hold(environ) if environ["REQUEST_METHOD"] == "POST" else _searched(environ)
         return application(environ, start_response) if found is None else said(start_response, environ, found, started=started)
 
     return door
 
 
 def at_hand(environ: dict[str, Any]) -> Found | None:
-    """The answer to a search, if nothing has changed since it was given last."""
-    return _searched(environ, availability.unchanged)
+    """The answer to a search, if it is the one that was given last: it costs little more than a refusal."""
+    return _searched(environ, at_hand=True)
 
 
-def _searched(environ: dict[str, Any], answer: Callable[[availability.Question], bytes | None]) -> Found | None:
+def _searched(environ: dict[str, Any], *, at_hand: bool = False) -> Found | None:
     """The answer to a search that was asked before."""
     known = availability.remembered(environ)
     if known is None or _is_somebody(environ):
@@ -50,10 +50,9 @@ def _searched(environ: dict[str, Any], answer: Callable[[availability.Question],
     question, route = known
     try:
         limited(PUBLIC_READ, address(environ))
-        body = answer(question)
-    except (Problem, DatabaseError):
+        return HttpResponse(availability.answer(question, at_hand=at_hand), content_type="application/json"), route
+    except (Problem, DatabaseError, availability.NotAtHand):
         return None
-    return None if body is None else (HttpResponse(body, content_type="application/json"), route)
 
 
 def _no_hold(environ: dict[str, Any]) -> Found | None:

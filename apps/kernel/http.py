@@ -63,7 +63,7 @@ def observed(route: str, method: str, status: int, seconds: float) -> None:
 def entrance(application: Application, *, at_hand: Callable[[dict[str, Any]], Found | None] = lambda _: None) -> Application:
     """A WSGI application behind which nobody is who has stood in line too long, and every body has a length.
 
-    What is `at_hand` costs no more than a refusal, and is never refused. Django takes a body that comes in chunks for empty.
+    What is `at_hand` costs little more than a refusal, and is not refused. Django takes a body that comes in chunks for empty.
     """
     line = Line()
 

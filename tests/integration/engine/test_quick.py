@@ -211,7 +211,7 @@ def test_a_search_that_nothing_has_changed_is_answered_however_long_the_line_is(
             return ask(practice, "GET", f"/clinics/{practice.slug}/slots?{words}", x_request_start=stamp), len(sent)
 
     assert search(3)[0][0] == 503, "nothing is known of it"
-    first = [search(0)[0] for _ in range(3)][0]  # Redis is told where its calendars stand when it is asked again
+    first, _, _ = (search(0)[0] for _ in range(3))  # Redis is told where its calendars stand when it is asked again
     again, asked = search(3)
     assert (first[0], again[0], again[2], asked) == (200, 200, first[2], 0)
     held = hold(practice, slot)
@@ -220,6 +220,9 @@ def test_a_search_that_nothing_has_changed_is_answered_however_long_the_line_is(
     now, _ = search(0)
     assert slot["start"] not in [item["start"] for item in now[2]["items"] if item["calendar"] == slot["calendar"]]
     assert search(3)[0] == now
+    other = next(offer for offer in practice.offers(days=20, limit=2_000) if offer.start > tomorrow() + 10 * DAY)
+    moved = hold(practice, {"slot": other.token()})
+    assert (moved[0], search(3)[0][2]) == (201, now[2] | {"as_of": now[2]["as_of"] | {moved[2]["calendar"]: moved[2]["version"]}})
 
 
 def test_what_else_is_free_costs_a_crowd_one_search_a_second(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
