@@ -21,7 +21,7 @@ from engine.scheduling.intervals import DAY_S, Interval
 from engine.stands import Stand, Told, parsed, stands
 from engine.statements import Statement, read
 
-_ROOM = 32 * 2**20
+_ROOM = 64 * 2**20
 _QUESTIONS_KEPT = 10_000
 clock = time.time
 """Seconds since 1970."""
@@ -42,9 +42,9 @@ class _Offered(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """`head` and the versions are the answer from `made` up to, not including, `until`, to who finds the same `basis`.
+    """`head` and `tail`, which has the versions, are the answer from `made` up to, not including, `until`, for the same `basis`.
 
-    `told` is what Redis said when the `body` was put together: the same bytes are the same facts.
+    `told` is what Redis said when the `tail` was made: the same bytes are the same facts.
     """
 
     within: Interval
@@ -53,10 +53,10 @@ class _Answer:
     made: int
     until: int
     head: bytes
-    body: bytes
+    tail: bytes
 
 
-_answers = Kept[_Answer](_ROOM, weigh=lambda answer: 2 * len(answer.body) + 2000)
+_answers = Kept[_Answer](_ROOM, weigh=lambda answer: len(answer.head) + len(answer.tail) + 2000)
 _questions = Kept[tuple[Question, str]](_QUESTIONS_KEPT)
 _offered = Kept[_Offered](_QUESTIONS_KEPT)
 
@@ -82,7 +82,7 @@ def answer(question: Question, *, at_hand: bool = False) -> bytes:
     known, kept = _offered.get((clinic, query.visit_type)), _answers.get(question)
     told = stands.read(known.visit_type, known.calendars) if known else None
     if told and kept and (kept.told, kept.within) == (told, within) and kept.made <= now < kept.until:
-        return kept.body
+        return kept.head + kept.tail
     from_redis = _as_told(known, told, now=now)
     if known and told and not from_redis:  # of before a restore, or of another revision
         stands.forget(calendars=known.calendars, visit_types=[known.visit_type])
@@ -97,11 +97,11 @@ def answer(question: Question, *, at_hand: bool = False) -> bytes:
             raise NotAtHand
         head, until, found = _made(question, rules, within, seen=seen)
         if found != versions:  # somebody wrote meanwhile: true, but not of this basis
-            return _body(head, found)
+            return head + _tail(found)
         kept = _Answer(within, None, basis, seen.now, until, head, b"")
-    kept = replace(kept, told=told if from_redis else None, body=_body(kept.head, versions))
+    kept = replace(kept, told=told if from_redis else None, tail=_tail(versions))
     _answers.put(question, kept)
-    return kept.body
+    return kept.head + kept.tail
 
 
 def _as_told(known: _Offered | None, told: Told | None, *, now: int) -> tuple[_Offered, Moment] | None:
@@ -166,9 +166,9 @@ def _made(question: Question, rules: VisitTypeRules, within: Interval, *, seen: 
     return head, found.until, {day.rules.id: day.version for day in found.days}
 
 
-def _body(head: bytes, versions: Mapping[int, int]) -> bytes:
+def _tail(versions: Mapping[int, int]) -> bytes:
     as_of = {str(calendar_uid(calendar)): version for calendar, version in versions.items()}
-    return head + b',"as_of":' + as_json(as_of).content + b"}"
+    return b',"as_of":' + as_json(as_of).content + b"}"
 
 
 def forget() -> None:
