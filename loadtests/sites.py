@@ -158,7 +158,7 @@ def _taken_from(appointments: Mapping[int, list[str]], place: Place) -> str:
 
 
 class Engine:
-    """The engine's HTTP API. Patients look and book as the public does, each at an address of their own; all else the clinic does."""
+    """The engine's HTTP API. Patients look and book as the public does, each at an own address; the clinic does the rest."""
 
     name = "engine"
 
