@@ -7,6 +7,7 @@ from ninja import Query
 
 from apps.kernel import auditor
 from apps.kernel.api import PROBLEMS, Api, as_json
+from apps.kernel.http import client_address
 from apps.kernel.ids import as_id
 from apps.kernel.shapes import ProblemOut
 from engine import (
@@ -114,7 +115,8 @@ def hold(request: HttpRequest, body: shapes.HoldIn) -> HttpResponse:
     actor = anybody(request, PUBLIC_WRITE)
     mine, wanted = once(request, actor), asked.offer(body)
     if actor.clinic is None and ADMITTED not in request.META:
-        admit(wanted, ticket=request.headers.get("Waiting-Ticket", ""), once=mine, state=body.state)
+        ticket, digest = request.headers.get("Waiting-Ticket", ""), mine.digest if mine else ""
+        admit(wanted, ticket=ticket, address=client_address(request), digest=digest, state=body.state)
 
     def take(offer: Offer) -> Done:
         return bookings.hold(offer, seconds=body.seconds, actor=actor, once=mine)

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from apps.kernel import audit
-from apps.kernel.callers import allowed, claims_of, denied, fingerprint, fingerprint_of, idempotency_key, known_key, limited
+from apps.kernel.callers import allowed, claims_of, denied, fingerprint, idempotency_key, known_key, limited
 from apps.kernel.http import address, client_address
 from apps.kernel.limits import Limit
 from apps.kernel.problems import Forbidden, NotFound
@@ -132,18 +132,18 @@ def once(request: HttpRequest, actor: Actor) -> Once | None:
     short enough to be guessed counts for the address it came from only.
     """
     key = idempotency_key(request)
-    return None if key is None else _once(key, fingerprint(request), actor, client_address(request))
+    return None if key is None else Once(_scope(key, actor, client_address(request)), key, fingerprint(request))
 
 
-def public_once(environ: Mapping[str, Any], body: bytes) -> Once | None:
-    """The same of a request of the public that Django has not seen yet. Raises ValidationFailed."""
+def public_digest(environ: Mapping[str, Any]) -> str:
+    """The digest of the Idempotency-Key of a public request that Django has not seen yet; empty if it has none.
+
+    Raises ValidationFailed.
+    """
     key = known_key(environ.get("HTTP_IDEMPOTENCY_KEY"))
-    asked = fingerprint_of(environ["REQUEST_METHOD"], environ["PATH_INFO"], body)
-    return None if key is None else _once(key, asked, Actor("public"), address(environ))
+    return "" if key is None else Once(_scope(key, Actor("public"), address(environ)), key, b"").digest
 
 
-def _once(key: str, asked: bytes, actor: Actor, address: str) -> Once:
+def _scope(key: str, actor: Actor, address: str) -> str:
     scope = f"{actor.clinic or ''}:{actor.subject}"
-    if actor.clinic is None and len(key) < _SECRET_KEY:
-        scope += f":{address}"
-    return Once(scope, key, asked)
+    return f"{scope}:{address}" if actor.clinic is None and len(key) < _SECRET_KEY else scope

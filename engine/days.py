@@ -132,10 +132,6 @@ class Days:
                 known.append(fresh)
         return known
 
-    def reset(self) -> None:
-        """Asks Redis again at once."""
-        self._redis.reset()
-
     def _found(self, seen: Moment, days: range, *, clinic: int) -> dict[Key, bytes | None]:
         keys = [key for stand in seen.stands for key in _keys(seen.epoch, stand, days[0], days[-1])]
         values = {key: self.memory.get(key) for key in keys}

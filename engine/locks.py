@@ -217,10 +217,6 @@ class Gate:
         """Rings the bell after a commit that touched no slot."""
         self._call(_SETTLE, [], ["", "", 0, BELL])
 
-    def reset(self) -> None:
-        """Asks Redis again at once."""
-        self._redis.reset()
-
     def _call(self, script: str, keys: list[str], args: list[str | int]) -> object:
         return self._redis.ask(lambda mine: evaluated(mine, script, keys, *args))
 

@@ -129,10 +129,6 @@ class Stands:
         if keys:
             self._redis.ask(lambda mine: told(mine, "DEL", *keys))
 
-    def reset(self) -> None:
-        """Asks Redis again at once."""
-        self._redis.reset()
-
 
 def change(calendar: int, version: int, days: Collection[int]) -> tuple[str, int, str]:
     """(key, two arguments) for `TELL`: the calendar is at this version and nothing but these days has changed; none: who knows."""

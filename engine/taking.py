@@ -1,31 +1,42 @@
 """Taking a slot at the door: what is gone in one room may be free in another, and a refusal names what else is free."""
 
 import heapq
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from apps.kernel.problems import ValidationFailed
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import DatabaseError
+
+from apps.kernel.problems import NotFound, ValidationFailed
 from engine import answers, naming, queries
 from engine.errors import NotLicensedInState, OutsideOpeningHours, SlotTaken
 from engine.kept import Kept
 from engine.naming import Named
 from engine.offers import Offer
-from engine.rows import Done, Once
+from engine.rows import Done
 from engine.scheduling.intervals import DAY_S, Interval
 from engine.waiting_room import waiting_room
 
 _ALTERNATIVES = 5
 _NEARBY_AGE_S = 1.0
+_NEARBY_KEPT = 200
+
+log = logging.getLogger(__name__)
 
 
-def admit(offer: Offer, *, ticket: str, once: Once | None, state: str) -> None:
-    """One of the public passes the clinic's waiting room. Raises RateLimited; SlotTaken, with alternatives."""
+def admit(offer: Offer, *, ticket: str, address: str, digest: str, state: str) -> None:
+    """One of the public passes the clinic's waiting room. Raises what `enter` does, SlotTaken with alternatives."""
     try:
-        waiting_room().enter(offer, ticket=ticket, once=once)
+        waiting_room().enter(offer, ticket=ticket, address=address, digest=digest)
     except SlotTaken as gone:
-        raise with_alternatives(gone, offer, state=state) from None
+        try:
+            with_alternatives(gone, offer, state=state)
+        except (DatabaseError, ObjectDoesNotExist, NotFound) as failed:
+            log.warning("no_alternatives", extra={"error": type(failed).__name__})
+        raise gone from None
 
 
 def taken(offer: Offer, take: Callable[[Offer], Done], *, state: str = "") -> tuple[Done, Offer]:
@@ -71,9 +82,10 @@ def with_alternatives(gone: SlotTaken, offer: Offer, *, state: str = "") -> Slot
 
 
 class _Nearby(NamedTuple):
-    """What was free around a day a moment ago; `until`, in seconds of the process's clock: when somebody has to look again."""
+    """What was free around a day when somebody looked, and when the next one is to look, both in seconds of the process's clock."""
 
     found: queries.Found
+    made: float
     until: float
 
 
@@ -84,7 +96,7 @@ _said = Kept[tuple[dict[str, Any], ...]](2_000)
 def _alternatives(offer: Offer, *, state: str) -> tuple[dict[str, Any], ...]:
     """Free slots of the same visit type near a refused one, the nearest first, of those who may see a patient in that state."""
     near = _looked(offer)
-    return _said.made((near.until, offer, state), lambda: tuple(answers.slots(_nearest(near.found, offer, state=state), "UTC")))
+    return _said.made((near.made, offer, state), lambda: tuple(answers.slots(_nearest(near.found, offer, state=state), "UTC")))
 
 
 def _nearest(near: queries.Found, offer: Offer, *, state: str) -> queries.Found:
@@ -98,22 +110,25 @@ def _nearest(near: queries.Found, offer: Offer, *, state: str) -> queries.Found:
 
 def _elsewhere(offer: Offer) -> Offer | None:
     """The same start on the same calendar, but with another room or device than the refused offer had; None if there is none."""
-    same = (o for o in _looked(offer).found.offers if (o.calendar, o.start) == (offer.calendar, offer.start))
-    return next((replace(o, modality=offer.modality) for o in same if o.calendars != offer.calendars), None)
+    for anew in (False, True):
+        same = (o for o in _looked(offer, anew=anew).found.offers if (o.calendar, o.start) == (offer.calendar, offer.start))
+        found = next(same, None)
+        if found is None or found.calendars != offer.calendars:
+            break  # else it is of before the refusal
+    return replace(found, modality=offer.modality) if found and found.calendars != offer.calendars else None
 
 
-def _looked(offer: Offer) -> _Nearby:
-    """A second old or two, so that a crowd costs one search a second: while one looks, the others have what was."""
+def _looked(offer: Offer, *, anew: bool = False) -> _Nearby:
+    """A second old, or two, so that a crowd costs about one search a second: while one looks, the others have what was."""
     key, now = (offer.visit_type, offer.start // DAY_S), time.monotonic()
-    kept = _nearby.get(key)
-    if kept is not None:
+    kept = None if anew else _nearby.get(key)
+    if kept is not None and now < kept.made + 2 * _NEARBY_AGE_S:
         if now < kept.until:
             return kept
-        if now < kept.until + _NEARBY_AGE_S:
-            _nearby[key] = kept._replace(until=now + _NEARBY_AGE_S)
+        _nearby[key] = kept._replace(until=now + _NEARBY_AGE_S)
     day = offer.start - offer.start % DAY_S
     found = queries.slots(queries.visit_type(offer.visit_type), Interval(day, day + 3 * DAY_S), limit=500)
-    if len(_nearby) > 1000:
+    if len(_nearby) >= _NEARBY_KEPT:
         _nearby.clear()
-    fresh = _nearby[key] = _Nearby(found, time.monotonic() + _NEARBY_AGE_S)
+    fresh = _nearby[key] = _Nearby(found, now, now + _NEARBY_AGE_S)
     return fresh

@@ -225,15 +225,16 @@ def _listed(ask: Callable[..., object], clinic: str, within: object) -> object:
 
 def _time(cases: Sequence[Case], into: dict[str, list[tuple[float, float]]], *, times: int) -> None:
     """Adds (seconds, the backend's CPU seconds) of each case, done some times."""
+    from django.conf import settings
     from django.db import connection
 
-    from engine.locks import gate
+    from apps.kernel.redis import circuit
 
     connection.close()
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         spent = Path(f"/proc/{cursor.fetchone()[0]}/schedstat")
-    gate.reset()
+    circuit(settings.ENV.redis_url.get_secret_value()).reset()
     for case in cases:
         for number in range(times + _WARM):
             given = case.before()

@@ -10,10 +10,9 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from apps.kernel.redis import connect
+from apps.kernel.redis import circuit, connect
 from apps.kernel.tokens import sign
 from engine import models, queries
-from engine.locks import gate
 from engine.offers import Offer
 from engine.rules import VisitTypeRules
 from engine.scheduling.intervals import Interval
@@ -52,8 +51,9 @@ def tomorrow() -> int:
 @pytest.fixture(autouse=True)
 def gate_open() -> None:
     # A test before this one may have made Redis fail, and have asked as often as one address may.
-    gate.reset()
-    connect(settings.ENV.redis_url.get_secret_value(), timeout_s=5).delete("limit:read:127.0.0.1", "limit:write:127.0.0.1")
+    url = settings.ENV.redis_url.get_secret_value()
+    circuit(url).reset()
+    connect(url, timeout_s=5).delete("limit:read:127.0.0.1", "limit:write:127.0.0.1")
 
 
 @pytest.fixture

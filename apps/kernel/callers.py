@@ -100,12 +100,7 @@ def known_key(key: str | None) -> str | None:
 
 def fingerprint(request: HttpRequest) -> bytes:
     """A digest of all that was asked: under one Idempotency-Key it must not change. Keyed, so that nobody can try guesses on it."""
-    return fingerprint_of(request.method or "", request.path, request.body)
-
-
-def fingerprint_of(method: str, path: str, body: bytes) -> bytes:
-    """The same, of the parts of a request."""
-    return blake2b(f"{method} {path}\n".encode() + body, digest_size=16, key=_fingerprint_key()).digest()
+    return blake2b(f"{request.method} {request.path}\n".encode() + request.body, digest_size=16, key=_fingerprint_key()).digest()
 
 
 @cache

@@ -37,7 +37,7 @@ HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"
 LONGEST_QUEUE_S = 2.0
 """Who has stood in line this long is refused before any work: past saturation the work goes to those who still wait for it."""
 LONGEST_LASTING_S = 0.5
-"""The same for who only reads, where the line does not come and go but lasts."""
+"""The same for who only reads an API, where the line does not come and go but lasts. A page repeats such a question by itself."""
 _SHORT_S, _LASTS_AFTER_S = 0.1, 1.0
 _EDGE_TIMEOUT_S = 30.0
 _SENT_AT_ONCE = 4 * 1024
@@ -125,13 +125,13 @@ class Door:
 class Line:
     """The line in front of this process, as those tell who have stood in it.
 
-    One that comes and goes is a burst, and waited for. One that has not been short for a second is more than can be done, and
-    stays as long as it may be; so that it is short for those who write, who are further with what they came for, readers give
+    One that comes and goes is a burst, and waited for. One that has been long for a second is more than can be done, and stays as
+    long as it may be; so that it is short for those who write, who are further with what they came for, readers of an API give
     way sooner (as in CoDel).
     """
 
     def __init__(self) -> None:
-        self._short_at = time.monotonic()
+        self._long_since: float | None = None
 
     def too_long(self, meta: Mapping[str, Any], length: int) -> bool:
         """Whether the edge took this request (`X-Request-Start`, seconds of its clock) longer ago than it is to wait here.
@@ -142,10 +142,10 @@ class Line:
         if length > _SENT_AT_ONCE or not start.isascii() or not start.replace(".", "", 1).isdigit():
             return False
         waited, now = time.time() - float(start), time.monotonic()
-        if waited < _SHORT_S:
-            self._short_at = now
-        lasts = now - self._short_at > _LASTS_AFTER_S and meta.get("REQUEST_METHOD") in ("GET", "HEAD")
-        return (LONGEST_LASTING_S if lasts else LONGEST_QUEUE_S) < waited < _EDGE_TIMEOUT_S
+        self._long_since = since = None if waited < _SHORT_S else self._long_since or now
+        lasts = since is not None and now - since > _LASTS_AFTER_S
+        reads = meta["REQUEST_METHOD"] in ("GET", "HEAD") and meta["PATH_INFO"].startswith("/api/")
+        return (LONGEST_LASTING_S if lasts and reads else LONGEST_QUEUE_S) < waited < _EDGE_TIMEOUT_S
 
 
 def _longest(request: HttpRequest) -> int:

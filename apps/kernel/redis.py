@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 from hashlib import sha1
 from typing import Any, TypeVar
 
-from redis import BlockingConnectionPool, Redis, RedisError, asyncio
+from redis import BlockingConnectionPool, Redis, RedisError, asyncio, exceptions
 from redis.backoff import NoBackoff
 from redis.connection import Connection, parse_url
 from redis.exceptions import NoScriptError
@@ -71,7 +71,7 @@ class Circuit:
         self._skip_until = 0.0
 
     def ask(self, work: Callable[[Connection], Value]) -> Value | None:
-        """What `work` makes of this thread's connection; None when Redis fails, or has failed within the last second."""
+        """What `work` makes of this thread's connection; None when that fails, or Redis was not to be reached a moment ago."""
         if time.monotonic() < self._skip_until:
             return None
         mine: Connection = getattr(self._mine, "connection", None) or connection(self._url, timeout_s=_TIMEOUT_S)
@@ -80,7 +80,10 @@ class Circuit:
             return work(mine)
         except RedisError as failed:
             mine.disconnect()  # type: ignore[no-untyped-call] # the same
-            self._skip_until = time.monotonic() + _SKIPPED_S
+            if isinstance(
+                failed, exceptions.ConnectionError | exceptions.TimeoutError
+            ):  # else it is a command's fault, and not Redis'
+                self._skip_until = time.monotonic() + _SKIPPED_S
             log.warning("redis_skipped", extra={"error": type(failed).__name__})
             return None
 

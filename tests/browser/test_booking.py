@@ -435,7 +435,7 @@ def test_who_waits_in_line_comes_back_with_the_ticket_and_need_not_wait_for_a_ti
 ) -> None:
     slot, other, another = clinic.slots("Follow-up", DOCTOR)[1:4]
     page = new_page("/book/demo/")
-    waits = iter((1, 600))
+    waits = iter((1, 600, 600, 600))
 
     def wait_in_line(route: Route) -> None:
         problem = {"code": "rate_limited", "retryable": True, "retry_after": next(waits), "ticket": "a-ticket"}
@@ -450,14 +450,22 @@ def test_who_waits_in_line_comes_back_with_the_ticket_and_need_not_wait_for_a_ti
 
     page.get_by_role("button", name="Choose another time").click()
     page.route(HOLDS, wait_in_line, times=1)
-    page.locator("#times").get_by_role("button", name=re.compile(clock(other).replace("\u00a0", r"\s"))).click()
+    times = page.locator("#times")
+    times.get_by_role("button", name=re.compile(clock(other).replace("\u00a0", r"\s"))).click()
     expect(page.get_by_role("alert")).to_contain_text("about 600 seconds")
     look(page, "booking-line")
-    clinic.confirm(clinic.hold(other))
+    times.get_by_role("button", name=re.compile(clock(another).replace("\u00a0", r"\s"))).click()
+    clinic.confirm(clinic.hold(another))
     expect(page.get_by_role("alert")).to_contain_text("Somebody else just took this time.")
     assert [request.headers.get("waiting-ticket") for request in holds[2:]] == [None, "a-ticket"]
+    assert [json.loads(request.post_data or "")["slot"] == other["slot"] for request in holds[2:]] == [True, False]
 
-    page.locator("#times").get_by_role("button", name=re.compile(clock(another).replace("\u00a0", r"\s"))).click()
+    times.get_by_role("button", name=re.compile(clock(other).replace("\u00a0", r"\s"))).click()
     expect(page.get_by_role("alert")).to_contain_text("You have a place in line")
     assert len(holds) == 4, "another time has the same place, and is asked for when the turn comes"
+    page.route(HOLDS, wait_in_line)
+    for week, asked_for in (("Later", 5), ("Earlier", 6)):  # the time goes out of sight, and comes back
+        with page.expect_console_message(lambda message: "429" in message.text):
+            page.get_by_role("button", name=week).click()
+        assert len(holds) == asked_for, "once"
     complaints[:] = [text for text in complaints if "429" not in text and "409" not in text]

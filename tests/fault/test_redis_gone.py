@@ -18,6 +18,7 @@ import pytest
 from django.db import connection
 from redis import Redis
 
+from apps.kernel.redis import circuit
 from apps.local.probes import answers
 from apps.local.processes import guarded
 from apps.local.servers import servers
@@ -79,7 +80,7 @@ def valkey(machine: Valkey, monkeypatch: pytest.MonkeyPatch) -> Iterator[Valkey]
     """The server that the engine's gate asks in this test, empty."""
     machine.client().flushall()
     ours, theirs = Gate(machine.address), locks.gate
-    ours.reset()
+    circuit(machine.address).reset()
     for module in list(sys.modules.values()):
         if getattr(module, "__name__", "").startswith("engine.") and getattr(module, "gate", None) is theirs:
             monkeypatch.setattr(module, "gate", ours)
@@ -296,7 +297,7 @@ def test_bookings_go_on_when_redis_is_killed_and_the_gate_is_back_when_it_is(
     assert violations(practice.slug) == []
 
     valkey.start()
-    locks.gate.reset()
+    circuit(valkey.address).reset()
     hold(practice, 16)
     wanted = offer(practice, practice.doctor, hour=16)
     assert isinstance(without_database(monkeypatch, lambda: bookings.hold(wanted, seconds=300, actor=DESK)), SlotTaken)
@@ -311,7 +312,7 @@ def test_a_frozen_redis_is_waited_for_briefly_and_not_by_every_call(
     hold(practice, 8)
     valkey.freeze()
     for second in range(3):
-        locks.gate.reset()  # a second has passed
+        circuit(valkey.address).reset()  # a second has passed
         began = time.monotonic()
 
         took = [timed(partial(hold, practice, hour)) for hour in range(4 * second + 9, 4 * second + 13)]
@@ -332,7 +333,7 @@ def test_a_slot_given_back_while_redis_did_not_answer_is_refused_no_longer_than_
     hold(practice, 10)  # finds no answer, so that the next call does not even ask
     bookings.release(held.id, actor=DESK)
     valkey.thaw()
-    locks.gate.reset()
+    circuit(valkey.address).reset()
 
     # Redis never heard of the release: what it still says must end when the hold would have ended.
     left = valkey.client().pttl(keys(held)[0])
@@ -377,6 +378,6 @@ def test_free_times_are_found_in_the_rows_while_redis_is_silent(practice: Practi
         assert known() == [held.start]
     valkey.thaw()
     valkey.kill()
-    cache.reset()
+    circuit(valkey.address).reset()
     assert timed(known) < AT_MOST_S
     assert known() == [held.start]

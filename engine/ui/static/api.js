@@ -68,9 +68,9 @@ export function decided(id) {
 /** A write that may be sent twice: it says what shall be. @param {"PUT" | "PATCH" | "DELETE"} method @param {string} path @param {unknown} [body] @param {Options} [options] @returns {Promise<any>} */
 export const send = (method, path, body, options) => call(path, { ...options, method, body });
 
-/** Sent even while the page goes away; nobody waits for the answer. @param {string} path @param {Record<string, string>} headers */
+/** Sent even while the page goes away; settled when it is answered, well or not. @param {string} path @param {Record<string, string>} headers */
 export function remove(path, headers) {
-  fetch(BASE + path, { method: "DELETE", headers, keepalive: true, credentials: "omit" }).catch(() => {});
+  return fetch(BASE + path, { method: "DELETE", headers, keepalive: true, credentials: "omit" }).catch(() => {});
 }
 
 /** @param {string} path @param {Options} [options] */

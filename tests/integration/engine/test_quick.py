@@ -5,19 +5,21 @@ import time
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
+from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
 from django.conf import settings
+from django.db import OperationalError
 from django.test import Client
 from redis import Redis
 
-from apps.kernel.http import LONGEST_QUEUE_S, Application, entrance
+from apps.kernel.http import LONGEST_QUEUE_S, entrance
 from apps.kernel.limits import Limit
 from apps.kernel.shapes import in_zone
 from engine import queries, taking
-from engine.errors import SlotTaken
-from engine.waiting_room import WaitingRoom, ticket_for
+from engine.errors import CalendarBusy, SlotTaken
+from engine.waiting_room import PLACES_A_MINUTE, WaitingRoom, ticket_for
 from engine.wsgi import application
 from tests.integration.engine.door import BASE, everything, post, slots_of, statements
 from tests.practice import DAY, Practice, tomorrow
@@ -32,7 +34,7 @@ def crowded(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     room = WaitingRoom(URL, holds_a_second=1)
     monkeypatch.setattr("engine.taking.waiting_room", lambda: room)
     yield
-    redis().delete(line(practice))
+    redis().delete(*redis().keys(f"{line(practice)}*"), "nothing")
 
 
 def redis() -> "Redis":
@@ -56,9 +58,7 @@ def hold(practice: Practice, slot: dict[str, Any] | None = None, body: bytes = b
     return ask(practice, "POST", "/holds", body or json.dumps({"slot": (slot or {})["slot"]}).encode(), **headers)
 
 
-def ask(
-    practice: Practice, method: str, path: str, sent: bytes = b"", door: Application = application, /, **headers: str
-) -> Answer:
+def ask(practice: Practice, method: str, path: str, sent: bytes = b"", /, **headers: str) -> Answer:
     told: list[Any] = []
     environ = {
         "REQUEST_METHOD": method,
@@ -73,7 +73,7 @@ def ask(
         "wsgi.input": BytesIO(sent),
         **{f"HTTP_{name.upper()}": value for name, value in headers.items()},
     }
-    answer = b"".join(door(environ, lambda *line: told.extend(line)))
+    answer = b"".join(application(environ, lambda *line: told.extend(line)))
     return int(told[0].split()[0]), dict(told[1]), json.loads(answer)
 
 
@@ -103,6 +103,43 @@ def test_who_must_wait_is_told_so_at_the_door_and_who_has_waited_is_let_in(http:
     ripe = ticket_for(now - 1_000, practice.doctor.clinic_id)
     assert hold(practice, slots[0], waiting_ticket=ripe)[0] == 201, "let in once, and asked once"
     assert hold(practice, slots[1], waiting_ticket=ripe)[0] == 429, "it is used"
+
+
+def test_who_is_let_in_in_vain_keeps_the_place_for_the_same_request(
+    http: Client, practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot, now, mine = slots_of(http, practice)[0], line_up(practice), uuid4().hex
+    ticket = ticket_for(now - 1_000, practice.doctor.clinic_id)
+    with monkeypatch.context() as busy:
+        busy.setattr("engine.api.bookings.hold", Mock(side_effect=CalendarBusy()))
+        assert hold(practice, slot, waiting_ticket=ticket, idempotency_key=mine)[2]["code"] == "calendar_busy"
+
+    assert hold(practice, slot, waiting_ticket=ticket, idempotency_key=uuid4().hex)[0] == 429, "somebody else's request"
+    assert hold(practice, slot, waiting_ticket=ticket, idempotency_key=mine)[0] == 201
+
+
+def test_an_address_gets_so_many_places_in_line(http: Client, practice: Practice) -> None:
+    slot, _ = slots_of(http, practice)[0], line_up(practice)
+
+    answers = [hold(practice, slot)[2] for _ in range(PLACES_A_MINUTE + 1)]
+
+    assert ["ticket" in answer for answer in answers] == [True] * PLACES_A_MINUTE + [False]
+    assert answers[-1]["code"] == "rate_limited"
+    assert "ticket" in hold(practice, slot, x_forwarded_for="another")[2]
+    again = hold(practice, slot, waiting_ticket=answers[0]["ticket"])[2]
+    assert again["ticket"] == answers[0]["ticket"], "who has a place keeps it"
+
+
+def test_without_alternatives_a_slot_that_is_gone_is_still_refused(
+    http: Client, practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot = slots_of(http, practice)[0]
+    assert hold(practice, slot)[0] == 201
+    monkeypatch.setattr("engine.taking.queries.slots", Mock(side_effect=OperationalError()))
+
+    status, _, problem = hold(practice, slot)
+
+    assert (status, problem["code"], problem.get("alternatives")) == (409, "slot_taken", None)
 
 
 def test_a_request_is_counted_once_whoever_answers_it(http: Client, practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,24 +218,28 @@ def test_who_has_stood_in_line_too_long_is_refused_before_any_work(http: Client,
     assert since(LONGEST_QUEUE_S + 1, 4, slow)[2]["code"] == "validation_failed", "a large body may just have been slow"
 
 
-def test_in_a_line_that_lasts_readers_give_way_and_writers_do_not(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_line_that_lasts_readers_give_way_and_writers_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
     monkeypatch.setattr("apps.kernel.http.time.monotonic", lambda: clock[0])
-    door = entrance(application)
+    door = entrance(lambda _environ, _start_response: [b"served"])
 
-    def served(waited: float, *, at: float, method: str = "GET") -> bool:
+    def served(waited: float, *, at: float, method: str = "GET", path: str = "/api/engine/v1/clinics/harbor") -> bool:
         clock[0] = at
-        path = f"/clinics/{practice.slug}" if method == "GET" else "/holds"
-        return ask(practice, method, path, b"", door, x_request_start=f"{time.time() - waited:.3f}")[0] != 503
+        stamp = f"{time.time() - waited:.3f}"
+        environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "HTTP_X_REQUEST_START": stamp}
+        return door(environ, lambda *_: None) == [b"served"]
 
-    assert served(1.0, at=1000.5), "a burst is waited for"
-    assert not served(1.0, at=1001.5), "it has not been short for a second"
-    assert served(0.3, at=1001.6), "not so long"
-    assert not served(1.0, at=1001.7), "that was not short"
-    assert served(1.0, at=1001.7, method="POST")
-    assert served(0.05, at=1001.8)
-    assert served(1.0, at=1002.7), "it was short a moment ago"
-    assert served(0.0, at=1005.0)
+    assert served(1.0, at=1010.0), "a burst is waited for"
+    assert served(1.0, at=1011.0)
+    assert not served(1.0, at=1011.1), "it has been long for a second"
+    assert served(0.3, at=1011.2), "not so long"
+    assert not served(1.0, at=1011.3), "that was not short"
+    assert served(1.0, at=1011.3, method="POST")
+    assert served(1.0, at=1011.3, path="/book/demo/"), "a page would not come again by itself"
+    assert served(0.05, at=1011.4)
+    assert served(1.0, at=1012.5), "it was short a moment ago"
+    assert not served(1.0, at=1013.6)
+    assert served(0.0, at=1014.0)
 
 
 def test_a_search_that_nothing_has_changed_is_answered_however_long_the_line_is(http: Client, practice: Practice) -> None:

@@ -167,54 +167,80 @@ function draw() {
 
 /** @param {Slot} slot */
 async function take(slot) {
+  [wanted, wasOffered] = [slot, isOffered(slot)];
+  if (inLine) return;
   await alone(async () => {
     const from = step();
     release();
-    wanted = slot;
-    const answer = await inLine(slot);
-    if (!answer) return quiet();
-    hold = new Hold(slot, answer, gone);
+    const held = await lineUp();
+    if (!held) return quiet();
+    hold = new Hold(held.slot, held.answer, gone);
     if (step() !== from && step() !== "details") return release(); // who went back meanwhile does not want it
     quiet();
     keeping(true);
     const limit = /** @type {HTMLInputElement} */ (byId("date_of_birth"));
     limit.max = dayOf(serverNow(), currentZone());
-    describe("details", wish, slot);
+    describe("details", wish, held.slot);
     if (step() !== "details") enter("details");
     else (firstEmpty() ?? byId("book")).focus();
   });
 }
 
-/** Our place in the clinic's line, whichever time is wanted. @type {{ticket: string, turn: number} | undefined}  turn: on the page's clock, in ms */
+/** Our place in the clinic's line, whichever time is wanted; `turn` by the page's clock, in ms. @type {{ticket: string, turn: number} | undefined} */
 let place;
+let inLine = false;
+/** @type {Promise<unknown>} */ let released = Promise.resolve();
+/** Whether the wanted time was on offer when it was chosen or asked for. */
+let wasOffered = false;
+/** @param {Slot} slot */
+const isOffered = (slot) => free.slots.some(({ start, calendar }) => start === slot.start && calendar === slot.calendar);
 
 /**
- * Asks for a hold when it is our turn: a crowd at one clinic waits in line, each with a ticket for a place.
- * @param {Slot} slot @returns {Promise<{id: string, secret: string, expires_at: string} | null>}  null: who waited went away
+ * Asks for a hold of the wanted time when it is our turn: a crowd at one clinic waits in line, each with a ticket for a place.
+ * Who waits may want another time meanwhile.
+ * @returns {Promise<{slot: Slot, answer: {id: string, secret: string, expires_at: string}} | null>}  null: who waited went away
  */
-async function inLine(slot) {
+async function lineUp() {
   const from = step();
-  const isOffered = () => free.slots.some(({ start, calendar }) => start === slot.start && calendar === slot.calendar);
-  const wasOffered = isOffered();
-  while (step() === from) {
-    if (place && performance.now() < place.turn) {
-      say(text("booking.in_line", { count: Math.ceil((place.turn - performance.now()) / 1_000) }), { calm: true });
-      // A time that is gone meanwhile need not be waited for: the answer has others.
-      while (performance.now() < place.turn && step() === from && isOffered() === wasOffered) await aSecond();
-      if (step() !== from) break;
+  inLine = true;
+  try {
+    await Promise.race([released, aSecond()]); // who comes back for the same time must not meet the own hold
+    while (wanted && step() === from) {
+      if (place && performance.now() < place.turn) {
+        say(text("booking.in_line", { count: Math.ceil((place.turn - performance.now()) / 1_000) }), { calm: true });
+        if (!(await isToAsk(place.turn, from))) continue;
+      }
+      const slot = wanted;
+      wasOffered = isOffered(slot);
+      try {
+        const headers = place && { "Waiting-Ticket": place.ticket };
+        const answer = await post("/holds", { slot: slot.slot, state: wish.state }, { asPatient: true, headers });
+        place = undefined;
+        return { slot, answer };
+      } catch (error) {
+        const { ticket, retry_after: seconds } = error instanceof Refused ? error.fields : {};
+        if (!ticket) throw error;
+        place = { ticket, turn: performance.now() + 1_000 * seconds };
+      }
     }
-    try {
-      const headers = place && { "Waiting-Ticket": place.ticket };
-      const answer = await post("/holds", { slot: slot.slot, state: wish.state }, { asPatient: true, headers });
-      place = undefined;
-      return answer;
-    } catch (error) {
-      const { ticket, retry_after: seconds } = error instanceof Refused ? error.fields : {};
-      if (!ticket) throw error;
-      place = { ticket, turn: performance.now() + 1_000 * seconds };
-    }
+    return null;
+  } finally {
+    inLine = false;
   }
-  return null;
+}
+
+/**
+ * Waits for the turn. A time that comes or goes meanwhile need not be waited for, as the answer has others; false when another
+ * one is wanted, or nothing any more.
+ * @param {number} turn @param {ReturnType<typeof step>} from
+ */
+async function isToAsk(turn, from) {
+  const slot = wanted;
+  while (slot && performance.now() < turn && isOffered(slot) === wasOffered) {
+    await aSecond();
+    if (wanted !== slot || step() !== from) return false;
+  }
+  return true;
 }
 
 const aSecond = () => new Promise((resolve) => setTimeout(resolve, 1_000));
@@ -228,7 +254,7 @@ async function extend() {
 }
 
 function release() {
-  if (hold) hold.release();
+  if (hold) released = hold.release();
   drop();
 }
 

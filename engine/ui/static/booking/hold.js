@@ -50,7 +50,7 @@ export class Hold {
   /** Gives the time back, so that somebody else can have it at once. */
   release() {
     this.stop();
-    remove(`/holds/${this.#id}`, this.#mine.headers);
+    return remove(`/holds/${this.#id}`, this.#mine.headers);
   }
 
   stop() {
