@@ -147,14 +147,15 @@ def hot_clinic(at: Target, rush: Rush) -> Json:
     clinics = sites.places(at)
     site = Engine(at, clinics)
     runs: list[Json] = []
-    for number in range(rush.rounds):
+    for number in range(rush.rounds + 1):
         others = arrivals(clinics, per_s=rush.others_per_s, seconds=rush.seconds, seed=number)
         hot, random = _hot(at, rush), Random(number)
         pressed = (Arrival(random.random() * rush.within_s, "hot", hot.place, random.random()) for _ in range(rush.people))
         both = sorted((*others, *pressed), key=lambda person: person.at)
-        asyncio.run(crowd(site, others, patience_s=_PATIENCE_S))  # to warm up
         quiet = asyncio.run(crowd(site, others, patience_s=_PATIENCE_S))
         busy = asyncio.run(crowd(site, both, patience_s=_PATIENCE_S, deeds={**DEEDS, "hot": hot.rush}))
+        if not number and rush.rounds > 1:  # the first one warms up
+            continue
         runs.append(
             {
                 "slots": len(hot.slots),
