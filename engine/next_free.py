@@ -89,7 +89,9 @@ WITH given (specialty, states, languages, modalities, head) AS (
 ), facts AS (
   SELECT specialty, states, languages, modalities, {DIGEST} AS digest, head FROM given
 ), known AS (
-  UPDATE engine_lane l SET head = least(l.head, facts.head) FROM facts WHERE l.digest = facts.digest RETURNING l.id
+  SELECT l.id, facts.head FROM engine_lane l JOIN facts USING (digest)
+), lowered AS (
+  UPDATE engine_lane l SET head = known.head FROM known WHERE l.id = known.id AND known.head < l.head
 ), made AS (
   INSERT INTO engine_lane (specialty, states, languages, modalities, digest, head)
   SELECT * FROM facts WHERE NOT EXISTS (SELECT FROM known) RETURNING id
@@ -112,9 +114,12 @@ WHERE c.id = ANY(%s) AND v.clinic_id = c.clinic_id AND f.visit_type_id = v.id AN
         SELECT FROM engine_visittype_calendars o WHERE o.visittype_id = v.id AND o.calendar_id = c.id))
 RETURNING f.lane_id
 """
+# Only what has changed: a lane is a wide row with three indexes.
 _HEADS = f"""
-UPDATE engine_lane l SET head = coalesce((SELECT min(first) FROM engine_nextfree f WHERE f.lane_id = l.id), {_NEVER})
-WHERE l.id = ANY(%s)
+UPDATE engine_lane l SET head = now.head FROM (
+  SELECT id, coalesce((SELECT min(first) FROM engine_nextfree f WHERE f.lane_id = id), {_NEVER}) AS head
+  FROM unnest(%s::integer[]) AS lane (id)
+) AS now WHERE l.id = now.id AND l.head <> now.head
 """
 _DUE = """
 SELECT f.visit_type_id, f.calendar_id, v.step, %(now)s + f.notice AS since

@@ -115,6 +115,7 @@ class Measured:
     lanes: int
     fresh_bytes: float
     churned_bytes: float
+    struck_bytes: float
     refreshed_a_s: float
     moved_a_s: float
     searches: dict[str, Timed]
@@ -150,10 +151,12 @@ def measure(calendars: int) -> Measured:
         fresh = _bytes(cursor) / calendars
     searches = {name: _timed(wish) for name, wish in kinds(calendars)}
     refreshed = _refreshed_a_s(calendars)
-    moved = _moved_a_s(calendars)
     with connection.cursor() as cursor:
         churned = _churned(cursor) / calendars
-    return Measured(calendars, lanes, fresh, churned, refreshed, moved, searches)
+    moved = _moved_a_s(calendars)
+    with connection.cursor() as cursor:
+        struck = _bytes(cursor) / calendars
+    return Measured(calendars, lanes, fresh, churned, struck, refreshed, moved, searches)
 
 
 def emptied(cursor: "CursorWrapper") -> None:
@@ -322,6 +325,7 @@ use too say little. Every 20th answer was compared with a full scan in SQL.
 | lanes | {" | ".join(f"{one.lanes:,}" for one in found)} |
 | bytes a calendar, fresh | {" | ".join(f"{one.fresh_bytes:.0f}" for one in found)} |
 | bytes a calendar, each row changed twice | {" | ".join(f"{one.churned_bytes:.0f}" for one in found)} |
+| bytes a calendar, after that a fifth at once, there and back | {" | ".join(f"{one.struck_bytes:.0f}" for one in found)} |
 | keeper: calendars looked at anew a second | {" | ".join(f"{one.refreshed_a_s:,.0f}" for one in found)} |
 | keeper: rows moved along a second | {" | ".join(f"{one.moved_a_s:,.0f}" for one in found)} |
 
