@@ -127,7 +127,9 @@ def _as_stored(question: Question, known: _Offered | None) -> tuple[_Offered, Mo
     offered = _Offered(visit_type, revision, tuple(stand.calendar for stand in found))
     _offered.put((clinic, query.visit_type), offered)
     stands.fill(marks, visit_type, revision, found, epoch=epoch)
-    return offered, Moment(now, epoch, found)
+    # Redis may know more: which days have changed.
+    told = stands.read(visit_type, offered.calendars) if marks else None
+    return _as_told(offered, told, now=now) or (offered, Moment(now, epoch, found))
 
 
 def _bearing(visit_type: VisitTypeRules, question: Question, seen: Moment) -> tuple[Stand, ...]:

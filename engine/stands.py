@@ -9,7 +9,8 @@ is its revision, and there are no days.
 
 What makes it true: whoever commits tells before answering, and the relay tells again of every event, so a writer that dies in
 between is a second late. A version that does not follow the known one deletes the key, as does all that is more than a booking.
-Whoever finds nothing marks the place, asks the database, and fills it only if nobody told of anything meanwhile. After a restore
+Whoever finds nothing marks the place, asks the database, and fills it only if nobody told of anything meanwhile; once a minute a
+visit type is not found, and then what is behind the database goes, and the days that have not changed stay. After a restore
 the epoch is another than the relay's. A reader who is told too little is offered a slot that the locks refuse, nothing worse.
 """
 
@@ -25,8 +26,10 @@ from engine.scheduling.intervals import DAY_S
 
 EPOCH = "live:epoch"
 """Where the relay has the database's epoch."""
-_KEPT_MS = 60_000
-"""So long what nobody told of can stay: a change of rows by hand."""
+_KEPT_MS = 15 * 60_000
+_CHECKED_MS = 60_000
+"""So long what nobody told of can stay, such as a change of rows by hand: then the visit type is asked for again, and with it the
+calendars that offer it are compared with the database."""
 _FILLED_WITHIN_MS = 5_000
 _MOST_DAYS = 8
 _LONGEST_BUFFER_S = DAY_S // 2
@@ -46,7 +49,13 @@ return marks
 """
 _FILL = """
 for i, key in ipairs(KEYS) do
-  if redis.call('GET', key) == ARGV[2 * i] then redis.call('SET', key, ARGV[2 * i + 1], 'PX', ARGV[1]) end
+  local found, mark, text, kept = redis.call('GET', key), ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]
+  if found == mark then
+    redis.call('SET', key, text, 'PX', kept)
+  elseif found and string.sub(found, 1, 1) ~= '?' then
+    local was, is = cjson.decode(found), cjson.decode(text)
+    if was.e ~= is.e or was.v < is.v or was.r < is.r then redis.call('DEL', key) end
+  end
 end
 """
 TELL = """
@@ -109,13 +118,12 @@ class Stands:
         return {key: mark for key, mark in zip(keys, marks, strict=False) if mark}
 
     def fill(self, marks: Mapping[str, bytes], visit_type: int, revision: int, stands: Sequence[Stand], *, epoch: str) -> None:
-        """What the database said, where nobody told of anything since it was marked."""
-        texts = {_key(visit_type, "v"): _text(epoch, revision, 0)}
-        texts |= {_key(stand.calendar): _text(epoch, stand.version, stand.rules) for stand in stands}
-        keys = [key for key in texts if key in marks]
-        arguments = [text for key in keys for text in (marks[key], texts[key])]
-        if keys:
-            self._redis.ask(lambda mine: evaluated(mine, _FILL, keys, _KEPT_MS, *arguments))
+        """What the database said, where nobody told of anything since it was marked; what was there may not be behind it."""
+        texts = {_key(stand.calendar): (_text(epoch, stand.version, stand.rules), _KEPT_MS) for stand in stands}
+        texts[_key(visit_type, "v")] = _text(epoch, revision, 0), _CHECKED_MS
+        arguments = [part for key, (text, kept) in texts.items() for part in (marks.get(key, b""), text, kept)]
+        if marks:
+            self._redis.ask(lambda mine: evaluated(mine, _FILL, list(texts), *arguments))
 
     def tell(self, versions: Mapping[int, int], days: Collection[int]) -> None:
         """After a commit: these calendars are at these versions, each the next, and nothing but these days has changed."""

@@ -262,6 +262,8 @@ def test_a_search_that_nothing_has_changed_is_answered_however_long_the_line_is(
     assert slot["start"] not in [item["start"] for item in now[2]["items"] if item["calendar"] == slot["calendar"]]
     assert search(3)[0] == now
     other = next(offer for offer in practice.offers(days=20, limit=2_000) if offer.start > tomorrow() + 10 * DAY)
+    redis().delete(f"stand:v{practice.visit.id}")  # a minute has passed
+    assert search(0) == (now, 1), "one statement, and no day is made anew"
     moved = hold(practice, {"slot": other.token()})
     assert (moved[0], search(3)[0][2]) == (201, now[2] | {"as_of": now[2]["as_of"] | {moved[2]["calendar"]: moved[2]["version"]}})
 

@@ -3,9 +3,10 @@
 from unittest.mock import patch
 
 import pytest
+from django.db.models import F
 from redis import Redis
 
-from engine import bookings, relay
+from engine import bookings, models, relay
 from engine.days import moment
 from engine.scheduling.intervals import DAY_S
 from engine.stands import EPOCH, Stands, days_around, stands
@@ -112,6 +113,29 @@ def test_the_relay_tells_of_what_a_writer_did_not_live_to_tell(practice: Practic
 
     relay.relay(redis)
     assert versions(processes) == stored(processes)
+
+
+def test_once_a_minute_what_is_behind_goes_and_what_has_not_changed_stays(practice: Practice, processes: Processes) -> None:
+    processes.filled()
+    bookings.hold(offer(practice, practice.doctor, hour=12), seconds=300, actor=DESK)
+    before = processes.told()
+    assert before is not None
+    models.Calendar.objects.filter(id=practice.nurse.id).update(version=F("version") + 1)  # by hand: nobody told of it
+    processes.redis.delete("stand:v0")  # a minute has passed
+
+    marks, seen = processes.stands.mark(0, processes.calendars), moment(processes.calendars)
+    processes.stands.fill(marks, 0, 1, seen.stands, epoch=seen.epoch)
+
+    assert list(marks) == ["stand:v0"]
+    assert processes.told() is None, "the nurse was behind"
+    marks, seen = processes.stands.mark(0, processes.calendars), moment(processes.calendars)
+    processes.stands.fill(marks, 0, 1, seen.stands, epoch=seen.epoch)
+    after = processes.told()
+    assert after is not None
+    assert versions(processes) == stored(processes)
+    assert [stand for stand in after.stands if stand.calendar != practice.nurse.id] == [
+        stand for stand in before.stands if stand.calendar != practice.nurse.id
+    ]
 
 
 def test_without_redis_the_database_says(practice: Practice, processes: Processes) -> None:
