@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -102,10 +102,13 @@ class Site(Protocol):
 
 
 async def book(site: Site, ask: Ask, place: Place, luck: float) -> None:
-    """Looks what is free, takes one of it, and when somebody was faster another, three times at most. Raises Refused."""
+    """Looks what is free, takes one of it, and when somebody was faster another, three times at most. Raises Refused.
+
+    Who finds a week without a free time looks at the one after.
+    """
     free: list[str] = []
     for _ in range(_TRIES):
-        free = free or await site.slots(ask, place)
+        free = free or await site.slots(ask, place) or await site.slots(ask, replace(place, week=(place.week + 1) % WEEKS))
         if not free:
             raise Refused
         done, free = await site.take(ask, place, free[int(luck * len(free))])

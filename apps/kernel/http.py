@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from io import BytesIO
-from random import randint
+from random import choice
 from typing import Any
 
 from django.conf import settings
@@ -66,12 +66,12 @@ def entrance(application: Application, *, at_hand: Callable[[dict[str, Any]], Fo
     What is `at_hand` costs little more than a refusal, and is not refused. Django takes a body that comes in chunks for empty.
     """
     line = Line()
+    refusals = [Unavailable("Too many ask at the moment.", retry_after=seconds).response() for seconds in (1, 2, 3)]
 
     def enter(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         started, length = time.perf_counter(), environ.get("CONTENT_LENGTH") or "0"
         if line.too_long(environ, int(length) if length.isdigit() else 0):
-            again = randint(1, 3)  # noqa: S311 - no secret
-            found = at_hand(environ) or (Unavailable("Too many ask at the moment.", retry_after=again).response(), "unknown")
+            found = at_hand(environ) or (choice(refusals), "unknown")  # noqa: S311 - no secret
             return said(start_response, environ, found, started=started)
         if "CONTENT_LENGTH" not in environ and "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
             # One byte more than is allowed is enough to see that it is too much.
