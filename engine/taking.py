@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import DatabaseError
+from django.db import DatabaseError, close_old_connections
 
 from apps.kernel.problems import NotFound, ValidationFailed
 from engine import answers, naming, queries
@@ -36,6 +36,7 @@ def admit(offer: Offer, *, ticket: str, address: str, digest: str, state: str) -
             with_alternatives(gone, offer, state=state)
         except (DatabaseError, ObjectDoesNotExist, NotFound) as failed:
             log.warning("no_alternatives", extra={"error": type(failed).__name__})
+            close_old_connections()  # as Django does where a request ends, which this one may not be to it
         raise gone from None
 
 

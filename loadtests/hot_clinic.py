@@ -154,7 +154,7 @@ def hot_clinic(at: Target, rush: Rush) -> Json:
         both = sorted((*others, *pressed), key=lambda person: person.at)
         quiet = asyncio.run(crowd(site, others, patience_s=_PATIENCE_S))
         busy = asyncio.run(crowd(site, both, patience_s=_PATIENCE_S, deeds={**DEEDS, "hot": hot.rush}))
-        if not number and rush.rounds > 1:  # the first one warms up
+        if not number:  # the first one warms up
             continue
         runs.append(
             {

@@ -8,13 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import Browser, Request, Route, expect
+from playwright.sync_api import Browser, Request, Route, ViewportSize, expect
 
 from tests.browser.screens import DOCTOR, calendar_page, calendar_path, choose_any_time, choose_time, fill_details, visit_on
 from tests.browser.stack import NAMES, PATIENT, Clinic, Json, NewPage, Stack, status
 from tests.sealing import opened
 
 ARRIVING = "Details arriving"
+
+
+WHOLE_DAY: ViewportSize = {"width": 1280, "height": 2_400}
+"""A calendar draws what is in sight, and how late the first free time is depends on the tests before."""
 
 
 @contextmanager
@@ -88,7 +92,7 @@ def test_where_nothing_can_be_sealed_nothing_is_asked(browser: Browser, stack: S
 
 def test_booking_and_the_calendar_need_no_records(new_page: NewPage, clinic: Clinic, stack: Stack) -> None:
     slot = clinic.slots("Follow-up", DOCTOR)[0]
-    page, patient = calendar_page(new_page, clinic, slot), new_page("/book/demo/")
+    page, patient = calendar_page(new_page, clinic, slot, viewport=WHOLE_DAY), new_page("/book/demo/")
     with without_records(stack):
         with patient.expect_response(lambda response: response.url.endswith("/holds")) as held:
             choose_time(patient, slot)
@@ -108,7 +112,7 @@ def test_a_practitioner_reads_from_records_who_comes(new_page: NewPage, clinic: 
     slot = clinic.slots("Follow-up", DOCTOR)[0]
     booked = clinic.confirm(clinic.hold(slot))
 
-    page = calendar_page(new_page, clinic, slot)
+    page = calendar_page(new_page, clinic, slot, viewport=WHOLE_DAY)
 
     # Not before records has opened the envelope.
     expect(page.locator(visit_on(booked)).locator(".patient")).to_have_text(PATIENT["name"], timeout=30_000)
