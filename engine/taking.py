@@ -114,9 +114,11 @@ def _elsewhere(offer: Offer) -> Offer | None:
     for anew in (False, True):
         same = (o for o in _looked(offer, anew=anew).found.offers if (o.calendar, o.start) == (offer.calendar, offer.start))
         found = next(same, None)
-        if found is None or found.calendars != offer.calendars:
-            break  # else it is of before the refusal
-    return replace(found, modality=offer.modality) if found and found.calendars != offer.calendars else None
+        if found is None:
+            return None
+        if found.calendars != offer.calendars:  # else it is of before the refusal
+            return replace(found, modality=offer.modality)
+    return None
 
 
 def _looked(offer: Offer, *, anew: bool = False) -> _Nearby:

@@ -30,6 +30,7 @@ from apps.kernel.tokens import SESSION_COOKIE
 from apps.local import servers
 from apps.local.environment import ROOT, free_ports
 from apps.local.probes import answers
+from loadtests.clients import somebody
 from loadtests.target import machine
 
 CALENDARS, APPOINTMENTS, DAYS, SLOTS = 10, 3000, 14, 50
@@ -137,9 +138,7 @@ def _client(port: int) -> Get:
     connection, numbers = HTTPConnection("127.0.0.1", port), count()
 
     def get(path: str, cookie: str = "") -> bytes:
-        number = next(numbers)
-        headers = {"X-Forwarded-For": f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"}
-        connection.request("GET", path, headers=headers | ({"Cookie": cookie} if cookie else {}))
+        connection.request("GET", path, headers=somebody(next(numbers)) | ({"Cookie": cookie} if cookie else {}))
         answer = connection.getresponse()
         body = answer.read()
         if answer.status != 200:

@@ -21,6 +21,11 @@ _FIXED = "Host: 127.0.0.1\r\nContent-Type: application/json\r\n"
 PATIENT = {"name": "Load Test", "email": "load@example.org", "phone": "+1 555 0100", "date_of_birth": "1980-02-29"}
 
 
+def somebody(number: int) -> dict[str, str]:
+    """The headers of one of the public: each number below 2^24 is at another address."""
+    return {"X-Forwarded-For": f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"}
+
+
 class NotHere(Exception):
     """The address is not this machine's: load is put on nobody else."""
 

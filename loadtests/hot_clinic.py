@@ -24,7 +24,7 @@ from random import Random
 
 from loadtests import clients, sites, target
 from loadtests.arrivals import DEEDS, PEAK_HOUR, Arrival, arrivals, crowd
-from loadtests.clients import API, PATIENT
+from loadtests.clients import API, PATIENT, somebody
 from loadtests.frame import about, ends_within, heading
 from loadtests.sites import Ask, Engine, Failed, Place, Refused, Site
 from loadtests.target import Json, Target
@@ -84,8 +84,7 @@ class Hot:
     async def rush(self, _site: Site, ask: Ask, _place: Place, luck: float) -> None:
         """One person's nine o'clock: of the public, at an address of their own. Raises Refused, Failed."""
         random, wanted, alternatives = Random(luck), list(self.slots), [""]
-        at = {"X-Forwarded-For": f"10.{random.randrange(256)}.{random.randrange(256)}.{random.randrange(256)}"}
-        line = _Line()
+        at, line = somebody(random.getrandbits(24)), _Line()
         for _ in range(_TRIES):
             slot = random.choice(wanted)
             status, body = await self._hold(ask, slot, at, line)

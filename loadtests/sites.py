@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import psycopg2
 
 from apps.kernel import tokens
-from loadtests.clients import API, NONE, PATIENT, NotHere
+from loadtests.clients import API, NONE, PATIENT, NotHere, somebody
 from loadtests.legacy.server import Legacy
 from loadtests.target import Target
 
@@ -209,8 +209,7 @@ class Engine:
         return await ask("POST", f"{API}/holds", json.dumps({"slot": slot}).encode(), headers=self._somebody())
 
     def _somebody(self) -> dict[str, str]:
-        number = next(self._people)
-        return {"X-Forwarded-For": f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"}
+        return somebody(next(self._people))
 
     def booked(self, place: Place) -> str:
         return _taken_from(self._appointments, place)

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from redis import BlockingConnectionPool, Redis, RedisError, asyncio, exceptions
 from redis.backoff import NoBackoff
 from redis.connection import Connection, parse_url
-from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 log = logging.getLogger(__name__)
@@ -19,6 +18,7 @@ log = logging.getLogger(__name__)
 Value = TypeVar("Value")
 _SKIPPED_S = 1.0
 _TIMEOUT_S = 0.1
+_UNREACHABLE = (exceptions.ConnectionError, exceptions.TimeoutError)
 
 
 def connect(url: str, *, timeout_s: float, connections: int = 32) -> "Redis":
@@ -80,9 +80,7 @@ class Circuit:
             return work(mine)
         except RedisError as failed:
             mine.disconnect()  # type: ignore[no-untyped-call] # the same
-            if isinstance(
-                failed, exceptions.ConnectionError | exceptions.TimeoutError
-            ):  # else it is a command's fault, and not Redis'
+            if isinstance(failed, _UNREACHABLE):  # else it is the command's fault
                 self._skip_until = time.monotonic() + _SKIPPED_S
             log.warning("redis_skipped", extra={"error": type(failed).__name__})
             return None
@@ -108,7 +106,7 @@ def evaluated(mine: Connection, script: str, keys: Sequence[str], *args: str | i
     """What a script answers, which is sent in full only to a server that does not have it. Raises RedisError."""
     try:
         return told(mine, "EVALSHA", _digest(script), len(keys), *keys, *args)
-    except NoScriptError:
+    except exceptions.NoScriptError:
         return told(mine, "EVAL", script, len(keys), *keys, *args)
 
 

@@ -3,14 +3,17 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any
 
 import psycopg2.extensions
 from django.db import connection
 from django.test import Client
+from redis import Redis
 
 from apps.kernel.shapes import in_zone
 from engine import models
+from engine.wsgi import application
 from tests.practice import DAY, Practice, tomorrow
 
 BASE = "/api/engine/v1"
@@ -61,6 +64,44 @@ def refused(answer: Any, status: int, code: str, param: str | None = None) -> di
     if param is not None:
         assert problem.get("param") == param, problem
     return problem
+
+
+def at_the_door(method: str, path: str, sent: bytes = b"", /, **environ: str) -> tuple[str, dict[str, str], bytes]:
+    """(status, headers, body) of a request at the WSGI door, in front of Django; `environ` are further variables of WSGI."""
+    told: list[Any] = []
+    address, _, query = path.partition("?")
+    given = {
+        "REQUEST_METHOD": method,
+        "PATH_INFO": BASE + address,
+        "QUERY_STRING": query,
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(sent)),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": BytesIO(sent),
+        **environ,
+    }
+    body = b"".join(application(given, lambda *line: told.extend(line)))
+    return told[0], dict(told[1]), body
+
+
+def now_ms(redis: "Redis") -> int:
+    """Of Redis' clock."""
+    seconds, micros = redis.time()
+    return int(seconds * 1000 + micros // 1000)
+
+
+def line_of(practice: Practice) -> str:
+    """Where the clinic's line is in Redis."""
+    return f"line:{{{practice.doctor.clinic_id}}}"
+
+
+def line_up(redis: "Redis", practice: Practice, *, ms: int) -> int:
+    """The clinic's next place in line is in so many milliseconds; now, in ms."""
+    now = now_ms(redis)
+    redis.set(line_of(practice), now + ms)
+    return now
 
 
 @contextmanager

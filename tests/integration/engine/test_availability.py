@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from io import BytesIO
 from operator import add
 from random import Random
 from typing import Any
@@ -28,9 +27,8 @@ from engine.scheduling.intervals import DAY_S, Interval
 from engine.shapes import SlotsQuery
 from engine.stands import EPOCH
 from engine.statements import Statement, read
-from engine.wsgi import application
 from tests.day_caches import REDIS, Rows, rows
-from tests.integration.engine.door import BASE, statements
+from tests.integration.engine.door import at_the_door, statements
 from tests.practice import DAY, Practice, tomorrow
 from tests.writes import DESK, NOON, ZOE, offer
 
@@ -42,20 +40,7 @@ def ask(practice: Practice, *, words: str = "", **headers: str) -> Answer:
     """(status, headers, body) of a search for visits tomorrow, from an address of its own unless told otherwise."""
     start = tomorrow()
     query = f"visit_type={practice.visit.uid}&from={in_zone(start, 'UTC')}&to={in_zone(start + DAY, 'UTC')}&limit=500{words}"
-    told: list[Any] = []
-    environ = {
-        "REQUEST_METHOD": "GET",
-        "PATH_INFO": f"{BASE}/clinics/{practice.slug}/slots",
-        "QUERY_STRING": query,
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "REMOTE_ADDR": practice.slug,
-        "wsgi.url_scheme": "http",
-        "wsgi.input": BytesIO(),
-        **headers,
-    }
-    body = b"".join(application(environ, lambda *line: told.extend(line)))
-    return told[0], dict(told[1]), body
+    return at_the_door("GET", f"/clinics/{practice.slug}/slots?{query}", b"", **{"REMOTE_ADDR": practice.slug, **headers})
 
 
 def starts(answer: Answer, calendar: models.Calendar) -> list[str]:

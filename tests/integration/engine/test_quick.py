@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Iterator
-from io import BytesIO
 from typing import Any
 from unittest.mock import Mock
 from uuid import uuid4
@@ -20,8 +19,7 @@ from apps.kernel.shapes import in_zone
 from engine import queries, taking
 from engine.errors import CalendarBusy, SlotTaken
 from engine.waiting_room import PLACES_A_MINUTE, WaitingRoom, ticket_for
-from engine.wsgi import application
-from tests.integration.engine.door import BASE, everything, post, slots_of, statements
+from tests.integration.engine.door import BASE, at_the_door, everything, line_of, line_up, post, slots_of, statements
 from tests.practice import DAY, Practice, tomorrow
 
 Answer = tuple[int, dict[str, str], Any]
@@ -34,23 +32,11 @@ def crowded(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     room = WaitingRoom(URL, holds_a_second=1)
     monkeypatch.setattr("engine.taking.waiting_room", lambda: room)
     yield
-    redis().delete(*redis().keys(f"{line(practice)}*"), "nothing")
+    redis().delete(*redis().keys(f"{line_of(practice)}*"), "nothing")
 
 
 def redis() -> "Redis":
     return Redis.from_url(URL)
-
-
-def line(practice: Practice) -> str:
-    return f"line:{{{practice.doctor.clinic_id}}}"
-
-
-def line_up(practice: Practice) -> int:
-    """The next place in line is a minute away; now, in ms of Redis' clock."""
-    seconds, micros = redis().time()
-    now = int(seconds * 1000 + micros // 1000)
-    redis().set(line(practice), now + 60_000)
-    return now
 
 
 def hold(practice: Practice, slot: dict[str, Any] | None = None, body: bytes = b"", **headers: str) -> Answer:
@@ -59,22 +45,9 @@ def hold(practice: Practice, slot: dict[str, Any] | None = None, body: bytes = b
 
 
 def ask(practice: Practice, method: str, path: str, sent: bytes = b"", /, **headers: str) -> Answer:
-    told: list[Any] = []
-    environ = {
-        "REQUEST_METHOD": method,
-        "PATH_INFO": BASE + path.partition("?")[0],
-        "QUERY_STRING": path.partition("?")[2],
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "REMOTE_ADDR": practice.slug,
-        "CONTENT_TYPE": "application/json",
-        "CONTENT_LENGTH": str(len(sent)),
-        "wsgi.url_scheme": "http",
-        "wsgi.input": BytesIO(sent),
-        **{f"HTTP_{name.upper()}": value for name, value in headers.items()},
-    }
-    answer = b"".join(application(environ, lambda *line: told.extend(line)))
-    return int(told[0].split()[0]), dict(told[1]), json.loads(answer)
+    given = {f"HTTP_{name.upper()}": value for name, value in headers.items()}
+    status, told, body = at_the_door(method, path, sent, REMOTE_ADDR=practice.slug, **given)
+    return int(status.split()[0]), told, json.loads(body)
 
 
 def test_a_slot_that_is_held_is_refused_as_django_refuses_it_and_without_the_database(http: Client, practice: Practice) -> None:
@@ -92,7 +65,7 @@ def test_a_slot_that_is_held_is_refused_as_django_refuses_it_and_without_the_dat
 
 
 def test_who_must_wait_is_told_so_at_the_door_and_who_has_waited_is_let_in(http: Client, practice: Practice) -> None:
-    slots, now = slots_of(http, practice), line_up(practice)
+    slots, now = slots_of(http, practice), line_up(redis(), practice, ms=60_000)
 
     with statements() as sent:
         status, headers, problem = hold(practice, slots[0])
@@ -108,7 +81,7 @@ def test_who_must_wait_is_told_so_at_the_door_and_who_has_waited_is_let_in(http:
 def test_who_is_let_in_in_vain_keeps_the_place_for_the_same_request(
     http: Client, practice: Practice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slot, now, mine = slots_of(http, practice)[0], line_up(practice), uuid4().hex
+    slot, now, mine = slots_of(http, practice)[0], line_up(redis(), practice, ms=60_000), uuid4().hex
     ticket = ticket_for(now - 1_000, practice.doctor.clinic_id)
     with monkeypatch.context() as busy:
         busy.setattr("engine.api.bookings.hold", Mock(side_effect=CalendarBusy()))
@@ -119,7 +92,7 @@ def test_who_is_let_in_in_vain_keeps_the_place_for_the_same_request(
 
 
 def test_an_address_gets_so_many_places_in_line(http: Client, practice: Practice) -> None:
-    slot, _ = slots_of(http, practice)[0], line_up(practice)
+    slot, _ = slots_of(http, practice)[0], line_up(redis(), practice, ms=60_000)
 
     answers = [hold(practice, slot)[2] for _ in range(PLACES_A_MINUTE + 1)]
 
@@ -157,10 +130,10 @@ def test_a_repetition_gets_its_first_answer_past_any_line_and_whoever_has_the_sl
     slot, key = slots_of(http, practice)[0], uuid4().hex
     status, _, first = hold(practice, slot, idempotency_key=key)
     assert status == 201
-    line_up(practice)
+    line_up(redis(), practice, ms=60_000)
 
     assert hold(practice, slot, idempotency_key=key)[2] == first
-    redis().delete(line(practice))
+    redis().delete(line_of(practice))
     assert http.delete(f"{BASE}/holds/{first['id']}", headers={"Hold-Secret": first["secret"]}).status_code == 204
     assert hold(practice, slot)[0] == 201, "another has it"
 
@@ -200,7 +173,7 @@ def test_who_has_stood_in_line_too_long_is_refused_before_any_work(http: Client,
     slots, before = slots_of(http, practice), everything()
 
     def since(seconds: float, index: int, body: bytes = b"") -> Answer:
-        redis().delete(line(practice))
+        redis().delete(line_of(practice))
         return hold(practice, slots[index], body, x_request_start=f"{time.time() - seconds:.3f}")
 
     with statements() as sent:

@@ -10,7 +10,7 @@ from redis import Redis
 
 from apps.kernel.redis import connect
 from engine.waiting_room import BURST_S, LONGEST_LINE_S, WaitingRoom, ticket_for
-from tests.integration.engine.door import everything, post, refused, slots_of
+from tests.integration.engine.door import everything, line_of, line_up, now_ms, post, refused, slots_of
 from tests.practice import Practice, make_practice
 
 SLOW = 1
@@ -30,20 +30,6 @@ def crowded(practice: Practice, monkeypatch: pytest.MonkeyPatch, redis: "Redis")
     yield
     for key in redis.scan_iter("line:*"):
         redis.delete(key)
-
-
-def line_up(redis: "Redis", practice: Practice, *, ms: int) -> None:
-    """The clinic's next place in line is in so many milliseconds."""
-    redis.set(_line(practice), now_ms(redis) + ms)
-
-
-def now_ms(redis: "Redis") -> int:
-    seconds, micros = redis.time()
-    return int(seconds * 1000 + micros // 1000)
-
-
-def _line(practice: Practice) -> str:
-    return f"line:{{{practice.doctor.clinic_id}}}"
 
 
 def hold(http: Client, slot: dict[str, Any], ticket: str = "") -> Any:
@@ -68,11 +54,11 @@ def test_a_ticket_is_no_use_too_early_lets_in_once_and_at_its_own_clinic(http: C
     slots, others = slots_of(http, practice), make_practice("pine")
     line_up(redis, practice, ms=30_000)
     ticket = refused(hold(http, slots[0]), 429, "rate_limited")["ticket"]
-    line = redis.get(_line(practice))
+    line = redis.get(line_of(practice))
 
     early = refused(hold(http, slots[0], ticket), 429, "rate_limited")
 
-    assert (early["ticket"], redis.get(_line(practice))) == (ticket, line), "who asks too early keeps the place"
+    assert (early["ticket"], redis.get(line_of(practice))) == (ticket, line), "who asks too early keeps the place"
     assert early["retry_after"] <= 30
 
     ripe = ticket_for(now_ms(redis) - 1_000, practice.doctor.clinic_id)
@@ -97,12 +83,12 @@ def test_a_slot_that_is_gone_is_refused_at_once_with_others_whatever_the_line(
 def test_a_line_that_is_too_long_gives_no_places(http: Client, practice: Practice, redis: "Redis") -> None:
     slot = slots_of(http, practice)[0]
     line_up(redis, practice, ms=LONGEST_LINE_S * 1000 + 5_000)
-    line = redis.get(_line(practice))
+    line = redis.get(line_of(practice))
 
     problem = refused(hold(http, slot), 429, "rate_limited")
 
     assert "ticket" not in problem
-    assert redis.get(_line(practice)) == line
+    assert redis.get(line_of(practice)) == line
 
 
 @pytest.mark.usefixtures("crowded")

@@ -167,6 +167,7 @@ function draw() {
 
 /** @param {Slot} slot */
 async function take(slot) {
+  if (busy && !inLine) return;
   [wanted, wasOffered] = [slot, isOffered(slot)];
   if (inLine) return;
   await alone(async () => {
